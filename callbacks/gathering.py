@@ -1,0 +1,49 @@
+"""What all three callbacks need of the Trainer: fixed pictures, objects of all processes, pictures into TensorBoard."""
+
+import random
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+
+from deepinside.plots import to_tensorboard
+
+T = TypeVar("T")
+
+
+def spread(count: int, total: int) -> list[int]:
+    """A fixed choice of `count` indices below `total`, sorted: drawn once and for all, so that no class is favoured."""
+    return sorted(random.Random(0).sample(range(total), min(count, total)))
+
+
+def due(trainer: Trainer, every: int) -> bool:
+    """Whether this validation, in training, is one of every so many epochs; the first epoch counts."""
+    return every > 0 and not trainer.sanity_checking and trainer.current_epoch % every == 0
+
+
+def gather(items: list[T]) -> list[T]:
+    """The items of all processes, on all of them. A collective: every process calls it."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return items
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, items)
+    return [item for part in parts for item in part]
+
+
+def log_picture(trainer: Trainer, tag: str, picture: Image.Image) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(tag, to_tensorboard(picture), trainer.global_step)
+
+
+def log_numbers(trainer: Trainer, numbers: dict[str, float]) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics(numbers, trainer.global_step)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)

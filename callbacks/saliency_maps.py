@@ -1,0 +1,113 @@
+"""Saliency maps of a fixed set of pictures: in TensorBoard while training, as PNG files at the end."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from callbacks.gathering import due, gather, log_picture, save_picture, spread
+from deepinside.attribution.crops import crop_saliency, one_crop, ten_crops
+from deepinside.classifier import Classifier
+from deepinside.data.module import WholePicture
+from deepinside.models.convnet import ConvNet
+from deepinside.plots import Explanation, draw_explanation, sheet
+
+CROPS = {"ten": ten_crops, "one": one_crop}
+
+
+class SaliencyMaps(Callback):
+    """max_ch |dS_c/dI| (paper, section 3.1) of `images` validation pictures.
+
+    Shown every `every` epochs, at test and at predict. c is the picture's own class, or the best-scored one where there
+    is none. Logs `saliency/pictures`; with a `folder` also a PNG a picture and their sheet. `images=None`: every one
+    that comes. Works on a Classifier; leaves training as it was.
+    """
+
+    def __init__(self, every: int = 1, images: int | None = 8, crops: str = "ten", folder: Path | None = None) -> None:
+        self.every, self.images, self.crops, self.folder = every, images, CROPS[crops], folder
+        self.shown: list[tuple[dict[str, Any], Explanation]] = []
+        self.results: list[dict[str, Any]] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if due(trainer, self.every):
+            self._explain(pl_module, batch, trainer.val_dataloaders)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._explain(pl_module, batch, trainer.test_dataloaders)
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._explain(pl_module, batch, trainer.predict_dataloaders)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if due(trainer, self.every):
+            self._show(trainer, None)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show(trainer, self.folder)
+
+    on_predict_epoch_end = on_test_epoch_end
+
+    def _explain(self, module: LightningModule, batch: Any, loader: Any) -> None:
+        assert isinstance(module, Classifier)
+        total = len(loader.dataset)
+        wanted = set(spread(self.images if self.images is not None else total, total))
+        for picture in batch["pictures"]:
+            if picture.index in wanted:
+                self.shown.append(explain(module.convnet, picture, self.crops))
+
+    def _show(self, trainer: Trainer, folder: Path | None) -> None:
+        shown = sorted(gather(self.shown), key=lambda item: int(item[0]["index"]))
+        self.results, self.shown = [row for row, _ in shown], []
+        if not trainer.is_global_zero or not shown:
+            return
+        panels = [draw_explanation(explanation) for _, explanation in shown]
+        overview = sheet(panels, min(2, len(panels)))
+        log_picture(trainer, "saliency/pictures", overview)
+        if folder is not None:
+            for row, panel in zip(self.results, panels, strict=True):
+                save_picture(panel, folder / "pictures" / f"{row['index']:05d}_{Path(row['image']).name}.png")
+            save_picture(overview, folder / "sheet.png")
+
+
+def explain(convnet: ConvNet, picture: WholePicture, crops: Any) -> tuple[dict[str, Any], Explanation]:
+    """What there is to say of a picture (its class, score, posterior: means over crops) and its map for that class."""
+    height, width = picture.frame.shape[-2:]
+    image = picture.frame.to(convnet.mean.device).float() / 255
+
+    def choose(scores: Tensor) -> Tensor:
+        best = scores.softmax(1).mean(0).argmax()
+        return best[None] if picture.label < 0 else torch.tensor([picture.label], device=scores.device)
+
+    found = crop_saliency(convnet, image, crops(height, width, convnet.preprocessing.crop), choose)
+    label = int(found.classes)
+    score, posterior = float(found.scores.mean(0)[label]), float(found.scores.softmax(1).mean(0)[label])
+    name = convnet.classes.names[label].split(",")[0]
+    explanation = Explanation(picture.frame, found.maps[0].cpu(), f"{name}   S = {score:.1f}   P = {posterior:.2f}")
+    row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
+    return {**row, "score": score, "posterior": posterior}, explanation

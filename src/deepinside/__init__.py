@@ -1,0 +1,42 @@
+"""Look inside image classification ConvNets (Simonyan, Vedaldi & Zisserman 2013).
+
+The functions below are imported when they are first used: `import deepinside` does not load torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deepinside.attribution.crops import crop_saliency, ten_crops
+    from deepinside.attribution.saliency import saliency
+    from deepinside.class_model import class_model_picture, optimise_class_models
+    from deepinside.localisation.locate import locate
+    from deepinside.localisation.segment import object_box, segment
+
+_HOMES = {
+    "saliency": "attribution.saliency",
+    "crop_saliency": "attribution.crops",
+    "ten_crops": "attribution.crops",
+    "optimise_class_models": "class_model",
+    "class_model_picture": "class_model",
+    "segment": "localisation.segment",
+    "object_box": "localisation.segment",
+    "locate": "localisation.locate",
+}
+
+__all__ = [
+    "class_model_picture",
+    "crop_saliency",
+    "locate",
+    "object_box",
+    "optimise_class_models",
+    "saliency",
+    "segment",
+    "ten_crops",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"deepinside has no '{name}'; it has {', '.join(__all__)}")
+    return getattr(import_module(f"deepinside.{_HOMES[name]}"), name)

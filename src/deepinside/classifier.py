@@ -1,0 +1,102 @@
+"""The LightningModule: cross-entropy, top-1 and top-5 error, SGD with momentum. No data and no pictures in here."""
+
+import math
+from typing import Any, cast
+
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau, StepLR
+from torchmetrics import MeanMetric, SumMetric
+
+from deepinside.config import OptimConfig
+from deepinside.data.module import UNREADABLE
+from deepinside.models.convnet import ConvNet
+
+MEASURES = ("loss", "top1_error", "top5_error")
+
+
+class Classifier(LightningModule):
+    """Trains a ConvNet on batches {image (N, 3, H, W) in [0, 1], label (N,)} and measures its errors.
+
+    Loss: mean over readable pictures of -log softmax(S(I))_label. Logs `train/loss`, `val/*` and `test/*`:
+    `loss`, `top1_error`, `top5_error` in [0, 1], and `images`, how many were measured: exact over any number of
+    processes. SGD with momentum and the
+    recipe of Krizhevsky et al. 2012 (section 5) by default; schedules `plateau`, `step`, `cosine`.
+    """
+
+    def __init__(self, convnet: ConvNet, optim: OptimConfig | None = None) -> None:
+        super().__init__()
+        self.convnet, self.optim = convnet, optim or OptimConfig()
+        self.means = nn.ModuleDict({f"{stage}_{name}": MeanMetric() for stage in ("val", "test") for name in MEASURES})
+        self.images = nn.ModuleDict({stage: SumMetric() for stage in ("val", "test")})
+        if self.optim.freeze:
+            convnet.requires_grad_(False)
+            for parameter in convnet.head_parameters():
+                parameter.requires_grad_(True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.convnet(images)
+        return scores
+
+    def on_train_epoch_start(self) -> None:
+        if self.optim.freeze:  # the frozen part keeps its BatchNorm statistics and drops nothing out
+            self.convnet.eval()
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        losses = F.cross_entropy(self(batch["image"]), batch["label"], reduction="sum", ignore_index=UNREADABLE)
+        loss = losses / (batch["label"] != UNREADABLE).sum().clamp(min=1)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["label"]))
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._measure("val", batch)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._measure("test", batch)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> None:
+        """Nothing: what is looked at in predict, pictures or classes, is the callbacks' business."""
+
+    def _measure(self, stage: str, batch: dict[str, Any]) -> None:
+        known = batch["label"] >= 0
+        if not known.any():
+            return
+        scores, labels = self(batch["image"][known]), batch["label"][known]
+        hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
+        losses = F.cross_entropy(scores, labels, reduction="none")
+        images = cast(SumMetric, self.images[stage])
+        images.update(known.sum())
+        self.log(f"{stage}/images", images, on_step=False, on_epoch=True)
+        for name, values in zip(MEASURES, (losses, ~hits[:, 0], ~hits.any(1)), strict=True):
+            mean = cast(MeanMetric, self.means[f"{stage}_{name}"])
+            mean.update(values.float())
+            self.log(f"{stage}/{name}", mean, prog_bar=name == "top1_error", on_step=False, on_epoch=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = SGD(trained, self.optim.lr, self.optim.momentum, weight_decay=self.optim.weight_decay)
+        if self.optim.schedule == "plateau":
+            plateau = ReduceLROnPlateau(optimizer, "min", self.optim.factor, self.optim.patience)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/top1_error"}}
+        schedule: LRScheduler
+        if self.optim.schedule == "step":
+            schedule = StepLR(optimizer, self.optim.step_epochs, self.optim.factor)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+        steps = int(self.trainer.estimated_stepping_batches)
+        epochs = self.trainer.max_epochs or 1
+        warmup = int(self.optim.warmup_epochs * steps / max(epochs, 1))
+        schedule = LambdaLR(optimizer, lambda step: cosine_with_warmup(step, warmup, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["deepinside"] = self.convnet.description()
+
+
+def cosine_with_warmup(step: int, warmup: int, steps: int) -> float:
+    """Factor of the learning rate at `step` of `steps`: linear from 0 to 1 over `warmup`, then half a cosine to 0."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / max(steps - warmup, 1), 1)))

@@ -1,0 +1,1 @@
+"""Pictures: the procedural shapes, ILSVRC trees, plain folders, transforms and the data module."""

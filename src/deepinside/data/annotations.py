@@ -1,0 +1,94 @@
+"""ILSVRC's text files: VOC XMLs, LOC_*_solution.csv and LOC_synset_mapping.txt."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+from deepinside.data.picture import Classes
+from deepinside.errors import UserError
+
+Box = tuple[float, float, float, float]
+"""(x0, y0, x1, y1), half-open edges in pixels."""
+
+
+def read_voc_xml(path: Path) -> tuple[str, tuple[int, int], list[tuple[str, Box]]]:
+    """One VOC XML as (file name, (height, width), [(WNID, box), ...]).
+
+    Height and width are those that the boxes refer to; ILSVRC has XMLs whose size differs from the picture's. They are
+    (0, 0) where the XML has none. Raises UserError where the file is no such XML.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+        height, width = (int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
+        edges = [f"bndbox/{edge}" for edge in ("xmin", "ymin", "xmax", "ymax")]
+        objects = [(_text(o, "name"), _half_open([_text(o, edge) for edge in edges])) for o in root.iter("object")]
+    except (ElementTree.ParseError, ValueError) as error:
+        raise UserError(f"{path}: not a VOC annotation: {error}") from error
+    return root.findtext("filename") or "", (height, width), objects
+
+
+def read_solution_csv(path: Path) -> dict[str, list[tuple[str, Box]]]:
+    """LOC_val_solution.csv or LOC_train_solution.csv as {image id: [(WNID, box), ...]}.
+
+    A row is `ImageId,PredictionString`, the string one or more times `WNID xmin ymin xmax ymax` (0-based, inclusive).
+    Raises UserError that names the file and line.
+    """
+    found = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        try:
+            if next(rows, None) != ["ImageId", "PredictionString"]:
+                raise ValueError("the first line must be ImageId,PredictionString")
+            for image_id, prediction in rows:
+                found[image_id] = _parse_prediction(prediction)
+        except (ValueError, csv.Error) as error:
+            form = "ImageId,WNID xmin ymin xmax ymax ..."
+            raise UserError(f"{path}, line {rows.line_num}: not of the form {form}: {error}") from error
+    return found
+
+
+def read_synset_mapping(path: Path) -> Classes:
+    """LOC_synset_mapping.txt (a line: `WNID synonym, synonym, ...`) as Classes sorted by WNID.
+
+    A class is named by its first synonym; where two classes share it (`crane`, the bird and the machine), the WNID
+    follows in brackets. Raises UserError for an empty file, a line without a name and a WNID given twice.
+    """
+    first: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+        wnid, _, synonyms = line.strip().partition(" ")
+        if not wnid:
+            continue
+        if not synonyms or wnid in first:
+            wrong = "a second line for" if wnid in first else "no name after"
+            raise UserError(f"{path}, line {number}: {wrong} {wnid}; a line must be: WNID name, name, ...")
+        first[wnid] = synonyms.split(",")[0].strip()
+    if not first:
+        raise UserError(f"{path} is empty; a line must be: WNID name, name, ...")
+    times = Counter(first.values())
+    ids = tuple(sorted(first))
+    return Classes(ids, tuple(first[i] if times[first[i]] == 1 else f"{first[i]} ({i})" for i in ids))
+
+
+def _parse_prediction(prediction: str) -> list[tuple[str, Box]]:
+    words = prediction.split()
+    if len(words) % 5:
+        raise ValueError(f"{len(words)} words, not a multiple of 5")
+    return [(words[i], _half_open(words[i + 1 : i + 5])) for i in range(0, len(words), 5)]
+
+
+def _half_open(edges: list[str]) -> Box:
+    """xmin, ymin, xmax, ymax as ILSVRC counts them (0-based, inclusive) -> half-open edges.
+
+    The same as boxes.from_inclusive, for plain numbers: LOC_train_solution.csv has half a million boxes.
+    """
+    left, top, right, bottom = (float(edge) for edge in edges)
+    # A few of ILSVRC's training boxes have min and max exchanged.
+    return min(left, right), min(top, bottom), max(left, right) + 1, max(top, bottom) + 1
+
+
+def _text(element: ElementTree.Element, tag: str) -> str:
+    text = element.findtext(tag)
+    if not text:
+        raise ValueError(f"an object without {tag}")
+    return text.strip()

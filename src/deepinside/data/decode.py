@@ -1,0 +1,71 @@
+"""A picture file -> a uint8 RGB tensor in the file's own pixels."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms.v2.functional import to_dtype
+
+from deepinside.data.picture import UnreadablePicture
+
+
+def decode(path: Path) -> Tensor:
+    """RGB pixels of the picture in `path`, uint8 (3, H, W) in 0..255.
+
+    What is kept and what is dropped:
+    * EXIF orientation is not applied, because ILSVRC's boxes are in the stored pixels (a TIFF is turned: in that format
+      the tag is part of the picture);
+    * grey is repeated to three channels, CMYK is converted, of an animation the first frame is taken;
+    * alpha is ignored and the colour stored under it kept, as the common ImageNet loaders do;
+    * 16 bits a channel become 8 by dropping the lower byte.
+
+    torchvision decodes JPEG, PNG, GIF and WebP (300 ILSVRC pictures: about 1.4 times as fast as Pillow, one thread),
+    Pillow what torchvision refuses. Raises UnreadablePicture where both refuse: missing, empty, truncated, no picture.
+    """
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise UnreadablePicture(path.stem, f"{error.strerror} ({path})") from error
+    if not len(data):
+        raise UnreadablePicture(path.stem, f"the file is empty ({path})")
+    try:
+        return _with_torchvision(torch.from_numpy(data))
+    except RuntimeError:
+        pass
+    try:
+        return _with_pillow(data)
+    except UnidentifiedImageError as error:
+        raise UnreadablePicture(path.stem, f"not a picture in a known format ({path})") from error
+    # Pillow's readers answer damaged files with many kinds of exception (OSError, SyntaxError, struct.error, ...).
+    except Exception as error:
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise UnreadablePicture(path.stem, f"{reason[0]} ({path})") from error
+
+
+def _with_torchvision(data: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        # torchvision 0.29 deprecates its decoders for torchcodec's, which always apply EXIF orientation.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        image = decode_image(data, ImageReadMode.RGB)
+    if image.ndim == 4:
+        image = image[0]
+    return to_dtype(image, torch.uint8, scale=True)
+
+
+def _with_pillow(data: np.ndarray[Any, Any]) -> Tensor:
+    with Image.open(io.BytesIO(data.tobytes())) as picture:
+        if picture.mode.startswith("I;16"):
+            # Pillow's own conversion clips 16-bit grey at 255.
+            grey = np.asarray(picture) >> 8
+            pixels = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+        elif picture.mode in ("I", "F"):
+            raise ValueError(f"pixels of mode {picture.mode} have no fixed range of brightness")
+        else:
+            pixels = np.array(picture.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1)

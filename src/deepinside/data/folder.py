@@ -1,0 +1,180 @@
+"""Pictures of one's own: a folder for each class, or a list of photographs. None of them has boxes."""
+
+import difflib
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+from deepinside.data.decode import decode
+from deepinside.data.picture import Classes, Picture
+from deepinside.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+SPLITS = {"train": ("train",), "val": ("val", "valid", "validation", "test")}
+HELD_OUT = 10
+"""Where nothing is set apart for validation, every tenth picture of a class is."""
+
+
+class PictureFolder:
+    """<root>/{train, val|valid|validation|test}/<class>/* or <root>/<class>/*; a class's pictures may lie deeper.
+
+    A class is a folder that holds a picture; its number is its place among the training folders' sorted names. Without
+    split folders every tenth picture of each class, in sorted order, is validation, and the last one of a class of two
+    to nine pictures. `limit` keeps the first so many pictures of the split. Raises UserError for a root without such
+    pictures or without the split.
+    """
+
+    has_boxes = False
+
+    def __init__(self, root: Path, split: str, limit: int | None = None) -> None:
+        root = existing_folder(root)
+        names, pictures = _split_pictures(root, split)
+        self.classes = Classes(tuple(names), tuple(names))
+        files = [(path, label) for label, name in enumerate(names) for path in pictures.get(name, [])]
+        if not files:
+            raise UserError(f"no pictures for the split {split} in {root}")
+        files = files[: check_limit(limit)]
+        self._paths = [path for path, _ in files]
+        self.labels = [label for _, label in files]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def read(self, index: int) -> Picture:
+        """Picture `index`; raises UnreadablePicture."""
+        path = self._paths[index]
+        return Picture(decode(path), self.labels[index], torch.zeros(0, 4), path.stem, index)
+
+
+class PictureFiles:
+    """Photographs given one by one, by patterns (`photos/*.jpg`) or as folders; their classes are unknown (-1).
+
+    `classes` are those of the net that is to look at them. Patterns and folders give their pictures in sorted order; a
+    file met twice is taken once. Raises UserError for a file that is missing and a pattern that fits nothing.
+    """
+
+    has_boxes = False
+
+    def __init__(self, paths: Sequence[str], classes: Classes) -> None:
+        self.classes = classes
+        self._paths = list(dict.fromkeys(path for given in paths for path in _expand(given)))
+        if not self._paths:
+            raise UserError("no photographs given; valid: photo.jpg, folder/*.jpg or folder, separated by commas")
+        self.labels = [-1] * len(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def read(self, index: int) -> Picture:
+        """Photograph `index`, label -1; raises UnreadablePicture."""
+        path = self._paths[index]
+        return Picture(decode(path), -1, torch.zeros(0, 4), path.stem, index)
+
+
+def existing_folder(root: Path) -> Path:
+    """`root` with ~ resolved; raises UserError where it is missing (naming the nearest) or no folder."""
+    root = Path(root).expanduser()
+    if root.is_dir():
+        return root
+    if root.exists():
+        raise UserError(f"{root} is a file; a folder of pictures is needed")
+    raise UserError(f"no folder {root}{nearest(root.name, _names(root.parent))}")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The valid name nearest to `name`, as the end of an error message; empty where none is near."""
+    near = difflib.get_close_matches(name, list(valid), 1)
+    return f"; nearest is {near[0]}" if near else ""
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Every picture in `folder` and below, sorted by path; hidden files and folders are ignored."""
+    found = []
+    for place, inner, files in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found += [Path(place, name) for name in files if _is_picture(name)]
+    return sorted(found)
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Sorted names of the visible folders in `folder`."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+
+
+def check_limit(limit: int | None) -> int | None:
+    """`limit` as it is; raises UserError where it is below 1."""
+    if limit is not None and limit < 1:
+        raise UserError(f"limit = {limit}; it must be at least 1 picture, or null for all")
+    return limit
+
+
+def contents(folder: Path) -> str:
+    """What lies in `folder`, for an error message."""
+    names = sorted(_names(folder))
+    return f"it holds {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it is empty"
+
+
+def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[Path]]]:
+    """All classes' sorted names, and the split's pictures of each class."""
+    folders = {part: _split_folder(root, part) for part in SPLITS}
+    if not any(folders.values()):
+        return _set_apart(root, split)
+    here, train = folders[split], folders["train"]
+    if here is None:
+        found = ", ".join(folder.name for folder in folders.values() if folder)
+        raise UserError(f"no {split} split in {root}: found {found}; valid: {', '.join(SPLITS[split])}")
+    pictures = _pictures_by_class(here)
+    names = sorted(pictures if train is None or train == here else _pictures_by_class(train))
+    for name in sorted(set(pictures) - set(names)):
+        raise UserError(f"{here / name}: the training pictures have no class {name}{nearest(name, names)}")
+    return names, pictures
+
+
+def _split_folder(root: Path, split: str) -> Path | None:
+    """The split's folder. It must hold folders, because `train` and `test` may be names of classes, too."""
+    return next((root / name for name in SPLITS[split] if class_folders(root / name)), None)
+
+
+def _set_apart(root: Path, split: str) -> tuple[list[str], dict[str, list[Path]]]:
+    pictures = _pictures_by_class(root)
+    if not set(pictures).difference(*SPLITS.values()):
+        raise UserError(f"{root}: no pictures in train/<class>/, val/<class>/ or <class>/; {contents(root)}")
+    chosen = {}
+    for name, paths in pictures.items():
+        held_out = paths[HELD_OUT - 1 :: HELD_OUT] or paths[1:][-1:]
+        chosen[name] = held_out if split == "val" else sorted(set(paths) - set(held_out))
+    return sorted(pictures), chosen
+
+
+def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
+    found = {name: find_pictures(folder / name) for name in class_folders(folder)}
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def _expand(given: str) -> list[Path]:
+    path = Path(given).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = find_pictures(path)
+    elif glob.has_magic(given):
+        found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True)) if _is_picture(match)]
+    else:
+        raise UserError(f"no photograph {path}{nearest(path.name, _names(path.parent))}")
+    if not found:
+        raise UserError(f"no photographs fit {given}; known are {', '.join(SUFFIXES)}")
+    return found
+
+
+def _is_picture(name: str) -> bool:
+    return not os.path.basename(name).startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []

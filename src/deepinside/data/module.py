@@ -1,0 +1,204 @@
+"""The LightningDataModule: which pictures, in which batches, and what was unreadable among them."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from deepinside.config import DataConfig
+from deepinside.data.folder import PictureFolder
+from deepinside.data.ilsvrc import ILSVRC
+from deepinside.data.picture import Classes, Picture, UnreadablePicture
+from deepinside.data.shapes import Shapes
+from deepinside.data.transforms import centre_crop, resize_whole, training_transform
+from deepinside.errors import UserError
+from deepinside.models.convnet import ConvNet, Preprocessing
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = -100  # the label cross-entropy and every metric leave out
+
+
+class PictureSource(Protocol):
+    """What a data set must offer: `data/shapes.py`, `data/ilsvrc.py` and `data/folder.py` do."""
+
+    @property
+    def classes(self) -> Classes: ...
+    @property
+    def has_boxes(self) -> bool: ...
+    def __len__(self) -> int: ...
+    def read(self, i: int) -> Picture: ...
+
+
+@dataclass(frozen=True)
+class WholePicture:
+    """What evaluation gets of one picture: all of it, resized.
+
+    frame: uint8 (3, h, w), short side as the weights ask; label in the ConvNet's order, -1 unknown;
+    boxes: (M, 4) half-open edges in original pixels; size: (H, W) of the original.
+    """
+
+    frame: Tensor
+    label: int
+    boxes: Tensor
+    size: tuple[int, int]
+    name: str
+    index: int
+
+
+def open_split(data: DataConfig, split: str, seed: int) -> PictureSource:
+    """The `train` or `val` pictures that the configuration names. Raises UserError."""
+    if data.name == "shapes":
+        size = data.shapes_train if split == "train" else data.shapes_val
+        return Shapes(split, seed, min(size, data.limit or size))
+    if data.root is None:
+        raise UserError(f"data.root is needed for data.name={data.name}: the folder of the pictures")
+    source = ILSVRC if data.name == "ilsvrc" else PictureFolder
+    return source(Path(data.root), split, data.limit)
+
+
+class _Training(Dataset[dict[str, Any]]):
+    def __init__(
+        self, source: PictureSource, data: DataConfig, preprocessing: Preprocessing, labels: list[int]
+    ) -> None:
+        self.source, self.labels, self.side = source, labels, preprocessing.crop
+        self.transform = training_transform(data, preprocessing)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        try:
+            picture = self.source.read(i)
+        except UnreadablePicture as error:
+            return {"image": torch.zeros(3, self.side, self.side), "label": UNREADABLE, "unreadable": error}
+        return {"image": self.transform(picture.image), "label": self.labels[picture.label], "unreadable": None}
+
+
+class _Evaluation(Dataset[dict[str, Any]]):
+    def __init__(self, source: PictureSource, preprocessing: Preprocessing, labels: list[int]) -> None:
+        self.source, self.preprocessing, self.labels = source, preprocessing, labels
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        side = self.preprocessing.crop
+        try:
+            picture = self.source.read(i)
+        except UnreadablePicture as error:
+            return {"image": torch.zeros(3, side, side, dtype=torch.uint8), "label": UNREADABLE, "unreadable": error}
+        frame = resize_whole(picture.image, self.preprocessing.resize)
+        label = self.labels[picture.label] if picture.label >= 0 else -1
+        height, width = picture.image.shape[-2:]
+        whole = WholePicture(frame, label, picture.boxes, (height, width), picture.name, picture.index)
+        return {"image": centre_crop(frame, side), "label": label, "picture": whole, "unreadable": None}
+
+
+def _collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "image": torch.stack([item["image"] for item in items]),
+        "label": torch.tensor([item["label"] for item in items]),
+        "pictures": [item["picture"] for item in items if "picture" in item],
+        "unreadable": [(e.name, e.reason) for item in items if (e := item["unreadable"]) is not None],
+    }
+
+
+class PictureData(LightningDataModule):
+    """Batches {image (N, 3, crop, crop) float in [0, 1], label (N,), pictures: whole pictures (evaluation only)}.
+
+    Labels are in the ConvNet's class order. A picture that cannot be decoded has the label UNREADABLE, which loss and
+    metrics leave out; its name and reason are in `unreadable`. Evaluation is never padded over processes.
+    """
+
+    def __init__(
+        self,
+        data: DataConfig,
+        convnet: ConvNet,
+        *,
+        train: PictureSource | None = None,
+        val: PictureSource | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.data, self.preprocessing, self.seed = data, convnet.preprocessing, seed
+        self.train, self.val = train, val
+        self.known = [source for source in (train, val) if source is not None]
+        self.labels = {id(source): _labels_in(convnet.classes, source.classes) for source in self.known}
+        self.unreadable: dict[str, str] = {}
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        assert self.train is not None
+        view = _Training(self.train, self.data, self.preprocessing, self.labels[id(self.train)])
+        processes, rank = self._place()
+        # The order is a function of seed and epoch, which Lightning tells the sampler: a resumed run goes on with it.
+        sampler: DistributedSampler[Any] = DistributedSampler(view, processes, rank, seed=self.seed)
+        return self._loader(view, sampler=sampler, drop_last=len(view) >= self.data.batch_size * processes)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        assert self.val is not None
+        view = _Evaluation(self.val, self.preprocessing, self.labels[id(self.val)])
+        processes, rank = self._place()
+        return self._loader(view, sampler=UnrepeatedDistributedSampler(view, processes, rank, shuffle=False))
+
+    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """The validation split: ILSVRC's test labels were never released."""
+        return self.val_dataloader()
+
+    predict_dataloader = test_dataloader
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        for name, reason in batch["unreadable"]:
+            if name not in self.unreadable:
+                log.warning("left out, it cannot be decoded: %s (%s)", name, reason)
+            self.unreadable[name] = reason
+        return batch
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        moved = {key: batch[key].to(device, non_blocking=True) for key in ("image", "label")}
+        return batch | moved  # the whole pictures stay where they are: few of them are ever looked at
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if batch["image"].dtype == torch.uint8:  # evaluation travels as bytes
+            batch["image"] = batch["image"].float() / 255
+        return batch
+
+    def _place(self) -> tuple[int, int]:
+        """How many processes there are, and which one this is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+    def _loader(self, view: Dataset[dict[str, Any]], **options: Any) -> DataLoader[dict[str, Any]]:
+        workers = self.data.workers
+        if workers is None:
+            workers = 0 if self.data.name == "shapes" else min(8, len(os.sched_getaffinity(0)))
+        return DataLoader(
+            view,
+            batch_size=self.data.batch_size,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_collate,
+            **options,
+        )
+
+
+def _labels_in(wanted: Classes, given: Classes) -> list[int]:
+    """For each class of the data its index among the ConvNet's classes. Raises UserError where one is unknown to it."""
+    if given.ids == wanted.ids:
+        return list(range(len(given)))
+    place = {identifier: i for i, identifier in enumerate(wanted.ids)}
+    unknown = [identifier for identifier in given.ids if identifier not in place]
+    if unknown:
+        raise UserError(
+            f"the ConvNet's {len(wanted)} classes do not include {len(unknown)} of the data's {len(given)}"
+            f" (first: {unknown[0]}); model.num_classes={len(given)} fine-tunes a new head with train.py"
+        )
+    return [place[identifier] for identifier in given.ids]

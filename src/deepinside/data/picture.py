@@ -1,0 +1,66 @@
+"""What every data set gives: a picture in its original pixels, with its class and the boxes of that class."""
+
+import difflib
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from deepinside.errors import UserError
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Class `i` has the stable identifier `ids[i]` (a WNID, a folder's name) and `names[i]` for people."""
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded picture.
+
+    image: uint8 (3, H, W), RGB, original pixels, EXIF rotation not applied.
+    label: class index; -1 where it is unknown.
+    boxes: float32 (M, 4), every box of `label`, half-open edges (x0, y0, x1, y1), original pixels; M = 0 without.
+    name: the file's name without its extension; index: its place in the data set.
+    """
+
+    image: Tensor
+    label: int
+    boxes: Tensor
+    name: str
+    index: int
+
+
+class UnreadablePicture(Exception):
+    """A picture that cannot be decoded: it is reported and left out, it does not end a run."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+def find_classes(wanted: str, classes: Classes) -> list[int]:
+    """`all`, or a comma-separated list of indices, identifiers or names -> class indices, each once, in that order.
+
+    A name fits case-insensitively if it equals one of the class's comma-separated synonyms. Raises UserError.
+    """
+    if wanted == "all":
+        return list(range(len(classes)))
+    places: dict[str, int] = {}
+    for i, (identifier, name) in enumerate(zip(classes.ids, classes.names, strict=True)):
+        for word in (str(i), identifier.lower(), *(synonym.strip().lower() for synonym in name.split(","))):
+            places.setdefault(word, i)
+    found = []
+    for word in (part.strip().lower() for part in wanted.split(",")):
+        if word not in places:
+            near = difflib.get_close_matches(word, places, 1)
+            hint = f"did you mean '{near[0]}'?" if near else "give all, or names, identifiers or indices"
+            raise UserError(f"classes={wanted}: the ConvNet has no class '{word}'; {hint}")
+        found.append(places[word])
+    return list(dict.fromkeys(found))

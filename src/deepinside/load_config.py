@@ -1,0 +1,163 @@
+"""Merges the layers of a configuration; every mistake becomes one line that names the key and the nearest valid one.
+
+Layers, later ones win: dataclass defaults <- recipe <- `config=FILE,...` <- `key=value`. The recipe is one of the
+three files in `configs/`, chosen by what is trained (`recipe_name`).
+"""
+
+import difflib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from deepinside.config import SharedConfig, options, recipe_name
+from deepinside.errors import UserError
+
+Schema = TypeVar("Schema", bound=SharedConfig)
+
+
+def load_config(
+    schema: type[Schema],
+    arguments: Sequence[str],
+    recipes: Path,
+    below: Path | None = None,
+    without: Sequence[str] = (),
+) -> Schema:
+    """Merges defaults, the recipe, `config=` files and `key=value`s.
+
+    below: a run's config.yaml that takes the place of the recipe; `without` names sections of it to leave out.
+    Raises UserError with one line that names the key or file, what is valid, and the nearest valid name.
+    """
+    layers = list(_user_layers(schema, arguments))
+    base = OmegaConf.structured(schema)
+    chosen = cast(Schema, _to_object(_merge(base, layers), schema))
+    if below is None:
+        below = recipes / f"{recipe_name(chosen)}.yaml"
+    known = {f.name for f in fields(schema)} - set(without)
+    lowest = OmegaConf.create({k: v for k, v in _read_yaml(below).items() if k in known})
+    config = cast(Schema, _to_object(_merge(base, [(str(below), lowest), *layers]), schema))
+    _check_values(config)
+    return config
+
+
+def argument_value(arguments: Sequence[str], key: str) -> str | None:
+    """The last `key=...` among the arguments, before anything is loaded."""
+    values = [a.split("=", 1)[1] for a in arguments if a.startswith(f"{key}=")]
+    return values[-1] if values else None
+
+
+def save_config(config: SharedConfig, path: Path) -> None:
+    OmegaConf.save(OmegaConf.structured(config), path)
+
+
+def _user_layers(schema: type[SharedConfig], arguments: Sequence[str]) -> Iterator[tuple[str, DictConfig]]:
+    """`config=` files in their order, then every `key=value`, each with the words that name it in an error."""
+    pairs = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise UserError(f"config error: '{argument}' is not of the form key=value (see --help)")
+        if key == "config":
+            for path in value.split(","):
+                yield path, _read_yaml(Path(path))
+        else:
+            pairs.append(argument)
+            _check_key(schema, key)
+    for pair in pairs:
+        try:
+            yield pair, OmegaConf.from_dotlist([pair])
+        except (OmegaConfBaseException, YAMLError) as error:
+            raise UserError(f"config error: '{pair}' cannot be parsed: {_first_line(error)}") from None
+
+
+def _read_yaml(path: Path) -> DictConfig:
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
+        raise UserError(f"config error: no file {path}" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
+    try:
+        content = OmegaConf.load(path)
+    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"config error: {path} is not YAML: {_first_line(error)}") from None
+    if not isinstance(content, DictConfig):
+        raise UserError(f"config error: {path} must hold `key: value` lines")
+    return content
+
+
+def _merge(base: DictConfig, layers: list[tuple[str, DictConfig]]) -> DictConfig:
+    for where, layer in layers:
+        try:
+            base = cast(DictConfig, OmegaConf.merge(base, layer))
+        except OmegaConfBaseException as error:
+            key = str(error.full_key or where.partition("=")[0])
+            schema = cast(type[SharedConfig], OmegaConf.get_type(base))
+            if key and key not in _valid_keys(schema):
+                raise UserError(f"config error: {where}: {_unknown(schema, key)}") from None
+            if key in _sections(schema):
+                raise UserError(f"config error: {where}: {key} is a section, its keys are {key}.* (--help)") from None
+            raise UserError(f"config error: {where}: {_first_line(error)}") from None
+    return base
+
+
+def _to_object(merged: DictConfig, schema: type) -> Any:
+    try:
+        return OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise UserError(f"config error: {error.full_key}: {_first_line(error)}") from None
+
+
+def _valid_keys(schema: type[SharedConfig]) -> set[str]:
+    return {*(key for key, _ in options(schema)), *_sections(schema)}
+
+
+def _sections(schema: type[SharedConfig]) -> set[str]:
+    return {f.name for f in fields(schema) if is_dataclass(f.type)}
+
+
+def _check_key(schema: type[SharedConfig], key: str) -> None:
+    if key not in _valid_keys(schema):
+        raise UserError(f"config error: {_unknown(schema, key)}")
+
+
+def _unknown(schema: type[SharedConfig], key: str) -> str:
+    valid = sorted(_valid_keys(schema))
+    near = difflib.get_close_matches(key, valid, 1, 0.5)
+    near = near or [k for k in valid if k.split(".")[-1] == key.split(".")[-1]]
+    return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "") + " (--help lists all keys)"
+
+
+def _check_values(config: SharedConfig) -> None:
+    for key, f in options(type(config)):
+        value: Any = config
+        for part in key.split("."):
+            value = getattr(value, part)
+        choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
+        if choices and value is not None and value not in choices:
+            near = difflib.get_close_matches(str(value), choices, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise UserError(f"config error: {key}={value} is not one of {', '.join(choices)}{hint}")
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not low <= number <= high:
+                limits = f"at least {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
+                raise UserError(f"config error: {key}={value} must be {limits}")
+    _check_lists(config)
+
+
+def _check_lists(config: SharedConfig) -> None:
+    for key, value, length in (
+        ("data.contrast", config.data.contrast, 2),
+        ("model.mean", config.model.mean, 3),
+        ("model.std", config.model.std, 3),
+    ):
+        if value is not None and len(value) != length:
+            raise UserError(f"config error: {key}={value} must have {length} numbers")
+    if config.data.contrast[0] > config.data.contrast[1]:
+        raise UserError(f"config error: data.contrast={config.data.contrast} must be [low, high] with low <= high")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,1 @@
+"""ConvNets: the paper's, a small one for the shapes, torchvision's zoo; their weights and normalisation."""

@@ -1,0 +1,155 @@
+"""From the names in the configuration to a ConvNet with its weights, normalisation, picture sizes and classes."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import models as zoo
+
+from deepinside.config import DataConfig, ModelConfig
+from deepinside.data.picture import Classes
+from deepinside.errors import UserError
+from deepinside.models.convnet import ConvNet, Preprocessing
+from deepinside.models.shapes_convnet import shapes_convnet
+from deepinside.models.simonyan2013 import simonyan2013
+from deepinside.models.weights import Weights, load_weights, torchvision_classes, torchvision_preprocessing
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+GREY_LEVEL = 1 / 255
+
+OWN_NETS: dict[str, Callable[[int], nn.Module]] = {"simonyan2013": simonyan2013, "shapes_convnet": shapes_convnet}
+
+# What the nets of this project are trained with; with weights from elsewhere it is the user who must say.
+OWN_PREPROCESSING = {
+    "simonyan2013": Preprocessing(IMAGENET_MEAN, (GREY_LEVEL,) * 3, 256, 224),
+    "shapes_convnet": Preprocessing((0.5,) * 3, (0.25,) * 3, 70, 64),
+}
+
+
+def build_convnet(
+    model: ModelConfig, data: DataConfig, data_classes: Classes | None = None, report: Callable[[str], None] = print
+) -> ConvNet:
+    """The ConvNet that `model` names, loaded, and tried on one blank crop.
+
+    data_classes: the training data's classes, when the net is going to be trained: they decide the number of outputs
+    unless `model.num_classes` does. A head of another size than the weights' is made anew, and `report` says so.
+    Raises UserError for unknown names, weights that do not fit, unknown normalisation, crops that are too small.
+    """
+    weights = load_weights(model.name, model.weights)
+    if weights is not None and weights.model not in (None, model.name):
+        raise UserError(f"model.weights={model.weights} holds a {weights.model}: set model.name={weights.model}")
+    head = _head_keys(model.name)
+    had = None if weights is None else _outputs(weights, head, model)
+    num_classes = model.num_classes or (len(data_classes) if data_classes else had)
+    if num_classes is None:
+        raise UserError("model.num_classes is needed: there are neither weights nor data to tell it")
+    net = _build(model.name, num_classes)
+    if weights is not None:
+        _load(net, weights.state, head if had != num_classes else (), model)
+        if had != num_classes:
+            if data_classes is None:
+                raise UserError(
+                    f"model.num_classes={num_classes}, but {model.weights} has {had} classes: train.py fine-tunes"
+                )
+            report(f"fine-tuning: {model.weights} has {had} classes, the new head {', '.join(head)} has {num_classes}")
+    preprocessing = _preprocessing(model, data, weights)
+    classes = _classes(model.name, weights if had == num_classes else None, data_classes, num_classes)
+    convnet = ConvNet(model.name, net, preprocessing, classes, head)
+    _try_out(convnet)
+    return convnet
+
+
+def _build(name: str, num_classes: int) -> nn.Module:
+    if name in OWN_NETS:
+        return OWN_NETS[name](num_classes)
+    names = zoo.list_models(module=zoo)
+    if name not in names:
+        valid = [*OWN_NETS, *names]
+        near = difflib.get_close_matches(name, valid, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"{', '.join(OWN_NETS)}, or any torchvision classification net"
+        raise UserError(f"model.name={name} is unknown; {hint}")
+    options: dict[str, Any] = {"num_classes": num_classes}
+    if name in ("googlenet", "inception_v3"):  # one output, and our own normalisation instead of transform_input
+        options |= {"aux_logits": False, "init_weights": True}
+    return zoo.get_model(name, weights=None, **options)
+
+
+def _head_keys(name: str) -> tuple[str, ...]:
+    """Names of the parameters whose shape depends on the number of classes, found by building the net twice."""
+    with torch.device("meta"):
+        two, three = _build(name, 2).state_dict(), _build(name, 3).state_dict()
+    return tuple(key for key in two if two[key].shape != three[key].shape)
+
+
+def _outputs(weights: Weights, head: tuple[str, ...], model: ModelConfig) -> int:
+    for key in head:
+        if key in weights.state:
+            return weights.state[key].shape[0]
+    raise UserError(f"model.weights={model.weights} does not fit {model.name}: it has no '{head[0]}'")
+
+
+def _load(net: nn.Module, state: dict[str, Tensor], new_head: tuple[str, ...], model: ModelConfig) -> None:
+    """Loads all but the new head; auxiliary classifiers, which the nets are built without, are left out."""
+    mine = net.state_dict()
+    given = {k: v for k, v in state.items() if k not in new_head and not k.startswith(("aux1.", "aux2.", "AuxLogits."))}
+    missing = [k for k in mine if k not in given and k not in new_head and not k.endswith("num_batches_tracked")]
+    extra = [k for k in given if k not in mine]
+    wrong = [k for k in given if k in mine and given[k].shape != mine[k].shape]
+    for keys, words in ((missing, "lacks"), (extra, "has the unknown"), (wrong, "has another shape of")):
+        if keys:
+            raise UserError(
+                f"model.weights={model.weights} does not fit {model.name}: it {words} '{keys[0]}' ({len(keys)} such)"
+            )
+    net.load_state_dict(given, strict=False)
+
+
+def _preprocessing(model: ModelConfig, data: DataConfig, weights: Weights | None) -> Preprocessing:
+    """The weights' own; else torchvision's for this net; else this project's when it trains from scratch."""
+    stated = model.mean is not None and model.std is not None
+    if weights is not None and weights.preprocessing is not None:
+        base = weights.preprocessing
+    elif model.name not in OWN_NETS:
+        base = torchvision_preprocessing(model.name)
+    elif weights is None or stated:
+        base = OWN_PREPROCESSING[model.name]
+    else:
+        raise UserError(
+            f"model.weights={model.weights} says nothing of its normalisation: give model.mean and model.std"
+        )
+    base = replace(
+        base,
+        mean=tuple(model.mean) if model.mean else base.mean,
+        std=tuple(model.std) if model.std else base.std,
+        resize=data.resize or max(base.resize, data.crop or 0),
+        crop=data.crop or base.crop,
+    )
+    if base.crop > base.resize:
+        raise UserError(f"data.crop={base.crop} must be at most data.resize={base.resize}")
+    return base
+
+
+def _classes(name: str, weights: Weights | None, data_classes: Classes | None, num_classes: int) -> Classes:
+    if weights is not None and weights.classes is not None:
+        return weights.classes
+    if weights is not None and name not in OWN_NETS and num_classes == 1000:
+        return torchvision_classes(name)
+    if data_classes is not None and len(data_classes) == num_classes:
+        return data_classes
+    numbers = tuple(str(i) for i in range(num_classes))
+    return Classes(numbers, numbers)
+
+
+@torch.no_grad()
+def _try_out(convnet: ConvNet) -> None:
+    crop = convnet.preprocessing.crop
+    was_training = convnet.training
+    try:
+        convnet.eval()(torch.zeros(1, 3, crop, crop))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{convnet.name} cannot take crops of {crop}x{crop} pixels (data.crop): {reason}") from None
+    finally:
+        convnet.train(was_training)

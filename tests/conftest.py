@@ -1,0 +1,17 @@
+"""Shared fixtures: where the real data lies, and one torch thread so that tests do not compete with themselves."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real pictures and weights; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("DEEPINSIDE_SHARED", ROOT.parent / "shared"))
+    if not (folder / "ilsvrc_mini").is_dir():
+        pytest.skip(f"no real data at {folder} (set DEEPINSIDE_SHARED)")
+    return folder

@@ -1,0 +1,152 @@
+"""The callbacks watch and leave training as it is, bit by bit; the metrics count exactly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from torch import nn
+
+from callbacks import ClassModels, Localisation, SaliencyMaps, spread
+from deepinside.classifier import Classifier, cosine_with_warmup
+from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig
+from deepinside.data.module import UNREADABLE, PictureData
+from deepinside.data.picture import Classes, Picture, UnreadablePicture
+from deepinside.data.shapes import Shapes
+from deepinside.models.convnet import ConvNet, Preprocessing
+
+TEN = Shapes("val", 0, 1).classes
+
+
+def convnet() -> ConvNet:
+    """With BatchNorm and dropout, whose buffers and random numbers an intruder would disturb."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=4),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(8 * 15 * 15, 10),
+    )
+    preprocessing = Preprocessing((0.5,) * 3, (0.25,) * 3, 70, 64)
+    return ConvNet("tiny", net, preprocessing, TEN, ("5.weight", "5.bias"))
+
+
+class LastRandomNumbers(Callback):
+    """Keeps what the generators would give next, and the modes, when training ends."""
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.next = torch.rand(5)
+        self.modes = [m.training for m in pl_module.convnet.modules()]  # type: ignore[union-attr]
+
+
+def fit(tmp_path: Path, watchers: list[Callback]) -> tuple[dict[str, torch.Tensor], LastRandomNumbers, Classifier]:
+    seed_everything(3, verbose=False)
+    module = Classifier(convnet(), OptimConfig(lr=0.05, schedule="cosine"))
+    data = DataConfig(batch_size=16, workers=0, contrast=[0.5, 1.0], noise=0.1)
+    pictures = PictureData(data, module.convnet, train=Shapes("train", 0, 48), val=Shapes("val", 0, 12))
+    last = LastRandomNumbers()
+    options = {"accelerator": "cpu", "max_epochs": 2, "enable_checkpointing": False, "log_every_n_steps": 1}
+    trainer = Trainer(default_root_dir=tmp_path, callbacks=[*watchers, last], enable_progress_bar=False, **options)
+    trainer.fit(module, pictures)
+    return module.state_dict(), last, module
+
+
+def test_training_is_the_same_bit_by_bit(tmp_path: Path) -> None:
+    watchers: list[Callback] = [
+        ClassModels(ClassModelsConfig(every=1, steps=2, jitter=2), [0, 5]),
+        SaliencyMaps(1, 4),
+        Localisation(LocalisationConfig(every=1, images=4)),
+    ]
+    watched, watched_end, module = fit(tmp_path / "a", watchers)
+    alone, alone_end, _ = fit(tmp_path / "b", [])
+    assert watched.keys() == alone.keys()
+    assert all(torch.equal(watched[key], alone[key]) for key in alone)
+    assert torch.equal(watched_end.next, alone_end.next)
+    assert watched_end.modes == alone_end.modes
+    assert all(p.requires_grad for p in module.parameters())
+    assert not any(m._forward_hooks or m._backward_hooks for m in module.convnet.modules())
+    assert int(watched["convnet.net.1.num_batches_tracked"]) == 6
+
+
+class Broken:
+    """Three pictures, the second unreadable."""
+
+    classes = TEN
+    has_boxes = True
+
+    def __len__(self) -> int:
+        return 3
+
+    def read(self, i: int) -> Picture:
+        if i == 1:
+            raise UnreadablePicture("broken.jpg", "no picture")
+        return Shapes("val", 0, 3).read(i)
+
+
+def test_an_unreadable_picture_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    data = PictureData(DataConfig(batch_size=3, workers=0), convnet(), train=Broken(), val=Broken())
+    for loader in (data.val_dataloader(), data.train_dataloader()):
+        batch = data.on_before_batch_transfer(next(iter(loader)), 0)
+        assert sorted(batch["label"].tolist()) == [UNREADABLE, 0, 2]
+    assert data.unreadable == {"broken.jpg": "no picture"}
+    assert caplog.text.count("broken.jpg") == 1
+
+
+def test_unreadable_pictures_do_not_count_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = Classifier(convnet().eval())
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    images, labels = torch.rand(3, 3, 64, 64), torch.tensor([1, UNREADABLE, 4])
+    loss = module.training_step({"image": images, "label": labels}, 0)
+    expected = nn.functional.cross_entropy(module(images[[0, 2]]), labels[[0, 2]])
+    torch.testing.assert_close(loss, expected)
+    nothing = module.training_step({"image": images, "label": torch.full((3,), UNREADABLE)}, 0)
+    assert float(nothing.detach()) == 0.0
+
+
+def test_labels_follow_the_convnets_class_order() -> None:
+    """A ConvNet that knows the shapes backwards and more beside."""
+    net = convnet()
+    net.classes = Classes(("other", *reversed(TEN.ids)), ("other", *reversed(TEN.names)))
+    batch = next(iter(PictureData(DataConfig(batch_size=4, workers=0), net, val=Shapes("val", 0, 4)).val_dataloader()))
+    assert batch["label"].tolist() == [10, 9, 8, 7]
+    assert [p.label for p in batch["pictures"]] == [10, 9, 8, 7]
+
+
+def test_only_the_head_is_trained_when_the_rest_is_frozen() -> None:
+    module = Classifier(convnet(), OptimConfig(freeze=True))
+    assert [n for n, p in module.named_parameters() if p.requires_grad] == [
+        "convnet.net.5.weight",
+        "convnet.net.5.bias",
+    ]
+    module.train()
+    module.on_train_epoch_start()
+    assert not module.convnet.training
+
+
+def test_cosine_schedule() -> None:
+    factors = [cosine_with_warmup(step, 4, 24) for step in range(25)]
+    assert factors[:4] == [0.2, 0.4, 0.6, 0.8]
+    assert factors[4] == 1.0
+    assert factors[14] == pytest.approx(0.5)
+    assert factors[24] == pytest.approx(0.0)
+
+
+def test_spread_is_fixed_and_fair() -> None:
+    chosen = spread(8, 1000)
+    assert chosen == spread(8, 1000) == sorted(set(chosen))
+    assert len({i % 10 for i in chosen}) >= 5
+    assert spread(10, 3) == [0, 1, 2]
+
+
+def test_localisation_measures_all_at_test(tmp_path: Path) -> None:
+    seed_everything(0, verbose=False)
+    module = Classifier(convnet())
+    watcher = Localisation(LocalisationConfig(pictures=2), tmp_path)
+    options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    trainer = Trainer(callbacks=[watcher], enable_progress_bar=False, enable_model_summary=False, **options)
+    data = PictureData(DataConfig(batch_size=4, workers=0), module.convnet, val=Shapes("val", 0, 9))
+    trainer.test(module, data, verbose=False)
+    assert watcher.results["images"] == 9
+    assert len(list((tmp_path / "pictures").iterdir())) == 2

@@ -1,0 +1,120 @@
+"""The configuration: layers in their order, and every mistake answered by one line that helps."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepinside.config import AnalyseConfig, TrainConfig, recipe_name
+from deepinside.errors import UserError
+from deepinside.load_config import load_config, save_config
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = ROOT / "configs"
+
+
+def load(*arguments: str) -> TrainConfig:
+    return load_config(TrainConfig, arguments, RECIPES)
+
+
+def test_default_is_the_shapes_recipe() -> None:
+    config = load()
+    assert (config.data.name, config.model.name, config.name) == ("shapes", "shapes_convnet", "shapes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "recipe"),
+    [
+        ((), "shapes"),
+        (("data.name=ilsvrc",), "imagenet"),
+        (("data.name=folder", "model.weights=DEFAULT"), "finetune"),
+    ],
+)
+def test_recipe_follows_what_is_trained(arguments: tuple[str, ...], recipe: str) -> None:
+    assert recipe_name(load(*arguments)) == recipe
+
+
+def test_krizhevskys_recipe_is_the_default_on_imagenet() -> None:
+    config = load("data.name=ilsvrc")
+    optim = config.optim
+    assert config.model.name == "simonyan2013"
+    assert (optim.lr, optim.momentum, optim.weight_decay, optim.schedule) == (0.01, 0.9, 5e-4, "plateau")
+    assert (config.data.batch_size, config.trainer.max_epochs) == (128, 90)
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("seed: 1\ndata: {batch_size: 7, limit: 3}\n")
+    (tmp_path / "b.yaml").write_text("data: {batch_size: 8}\n")
+    config = load(f"config={tmp_path}/a.yaml,{tmp_path}/b.yaml", "data.limit=4")
+    assert (config.seed, config.data.batch_size, config.data.limit) == (1, 8, 4)
+    assert config.model.name == "shapes_convnet"
+
+
+def test_saved_configuration_loads_to_itself(tmp_path: Path) -> None:
+    config = load("data.limit=5", "trainer.devices=2", "seed=3", "model.mean=[0.1,0.2,0.3]")
+    save_config(config, tmp_path / "config.yaml")
+    assert load(f"config={tmp_path}/config.yaml") == config
+
+
+def test_a_runs_configuration_lies_under_an_analysis(tmp_path: Path) -> None:
+    save_config(load("seed=5", "data.limit=9", "trainer.devices=4", "out=somewhere"), tmp_path / "config.yaml")
+    without = ("name", "out", "trainer")
+    config = load_config(AnalyseConfig, ["task=localise"], RECIPES, tmp_path / "config.yaml", without)
+    assert (config.seed, config.data.limit, config.trainer.devices, config.out) == (5, 9, "auto", None)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("data.batchsize=3", ["data.batchsize", "data.batch_size"]),
+        ("batch_size=3", ["batch_size", "data.batch_size"]),
+        ("data.name=shape", ["data.name=shape", "shapes, ilsvrc, folder", "did you mean 'shapes'"]),
+        ("data.batch_size=many", ["data.batch_size", "many", "Integer"]),
+        ("data.batch_size=0", ["data.batch_size=0", "at least 1"]),
+        ("data.erase=2", ["data.erase", "at least 0 and at most 1"]),
+        ("data=3", ["data", "section"]),
+        ("nonsense", ["nonsense", "key=value"]),
+        ("model.mean=[1,2", ["model.mean=[1,2"]),
+        ("model.mean=[1,2]", ["model.mean", "3 numbers"]),
+        ("data.contrast=[2.0,1.0]", ["data.contrast", "low <= high"]),
+        ("config=configs/shape.yaml", ["no file", "configs/shapes.yaml"]),
+        ("model.weights=null", ["model.weights", "None"]),
+        ("optim.schedule=cosin", ["optim.schedule", "plateau, step, cosine", "'cosine'"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_helps(argument: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError) as caught:
+        load(argument)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("config error: ")
+    assert all(word in message for word in words), message
+
+
+def test_files_with_mistakes_are_named(tmp_path: Path) -> None:
+    for content, words in (("data: {batchsize: 3}", "data.batchsize"), ("- 1", "key: value"), ("a: [", "not YAML")):
+        path = tmp_path / "wrong.yaml"
+        path.write_text(content)
+        with pytest.raises(UserError, match=r"wrong\.yaml") as caught:
+            load(f"config={path}")
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("script", ["train.py", "analyse.py"])
+def test_help_is_instant_and_complete(script: str) -> None:
+    shown = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(key in shown for key in ("data.root=null", "trainer.devices=auto", "saliency.crops=ten"))
+    assert ("task=localise" in shown) == (script == "analyse.py")
+    code = f"import runpy, sys; sys.argv = ['x', '--help']; runpy.run_path({str(ROOT / script)!r}, run_name='__main__')"
+    code += "; assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("arguments", [["train.py", "data.nam=x"], ["analyse.py"], ["analyse.py", "task=localise"]])
+def test_scripts_end_with_code_2_and_one_line(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, ROOT / arguments[0], *arguments[1:]], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""

@@ -1,0 +1,172 @@
+"""PictureFolder and PictureFiles: layouts, splits, order, and the errors a user meets."""
+
+from pathlib import Path
+
+import pytest
+
+from deepinside.data.folder import PictureFiles, PictureFolder
+from deepinside.data.picture import Classes, UnreadablePicture
+from deepinside.errors import UserError
+
+from . import trees
+
+CLASSES = Classes(("n01440764", "n02085620"), ("tench", "Chihuahua"))
+
+
+def names(data: PictureFolder | PictureFiles) -> list[str]:
+    return [data.read(i).name for i in range(len(data))]
+
+
+def error(root: Path, split: str = "train", limit: int | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        PictureFolder(root, split, limit)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "test"])
+def test_split_folders(tmp_path: Path, val: str) -> None:
+    trees.class_folders(tmp_path / "train", {"cat": 3, "ape": 2})
+    trees.class_folders(tmp_path / val, {"cat": 1, "ape": 2})
+    train, held_out = PictureFolder(tmp_path, "train"), PictureFolder(tmp_path, "val")
+    assert train.classes == held_out.classes == Classes(("ape", "cat"), ("ape", "cat"))
+    assert train.labels == [0, 0, 1, 1, 1]
+    assert held_out.labels == [0, 0, 1]
+    assert not train.has_boxes
+
+
+def test_read_gives_the_picture_its_class_and_no_boxes(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "train", {"ape": 2, "cat": 2})
+    picture = PictureFolder(tmp_path, "train").read(3)
+    assert (picture.name, picture.index, picture.label) == ("01", 3, 1)
+    assert picture.image.shape == (3, 24, 32)
+    assert (picture.image[:, 1, 1].int() - picture.image.new_tensor(trees.colour(1)).int()).abs().max() <= 3
+    assert picture.boxes.shape == (0, 4)
+
+
+def test_val_wins_over_test(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "test", {"cat": 5})
+    trees.class_folders(tmp_path / "val", {"cat": 1})
+    assert len(PictureFolder(tmp_path, "val")) == 1
+
+
+def test_every_tenth_picture_is_set_apart(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path, {"many": 21, "ten": 10, "few": 3, "one": 1})
+    train, val = PictureFolder(tmp_path, "train"), PictureFolder(tmp_path, "val")
+    assert train.classes == val.classes == Classes(("few", "many", "one", "ten"), ("few", "many", "one", "ten"))
+    assert names(val) == ["02", "09", "19", "09"]
+    assert val.labels == [0, 1, 1, 3]
+    assert train.labels == [0] * 2 + [1] * 19 + [2] + [3] * 9
+    many = [f"{i:02}" for i in range(21) if i not in (9, 19)]
+    assert names(train) == ["00", "01", *many, "00", *(f"{i:02}" for i in range(9))]
+
+
+def test_nested_hidden_and_other_files(tmp_path: Path) -> None:
+    trees.save(tmp_path / "train/cat/b/2.PNG")
+    trees.save(tmp_path / "train/cat/a/1.JpG")
+    trees.save(tmp_path / "train/cat/3.jpeg")
+    trees.save(tmp_path / "train/cat/._4.jpg")
+    trees.save(tmp_path / "train/cat/.thumbnails/5.jpg")
+    trees.save(tmp_path / "train/.cache/6.jpg")
+    trees.save(tmp_path / "train/7.jpg")
+    trees.write(tmp_path / "train/cat/notes.txt", "mine")
+    trees.write(tmp_path / "train/documents/notes.txt", "mine")
+    data = PictureFolder(tmp_path, "train")
+    assert data.classes.ids == ("cat",)
+    assert names(data) == ["3", "1", "2"]
+
+
+def test_limit_takes_the_first_pictures(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "train", {"ape": 2, "cat": 3})
+    data = PictureFolder(tmp_path, "train", limit=3)
+    assert data.labels == [0, 0, 1]
+    assert data.classes.ids == ("ape", "cat")
+    assert len(PictureFolder(tmp_path, "train", limit=99)) == 5
+    for limit in (0, -1):
+        assert error(tmp_path, limit=limit) == f"limit = {limit}; it must be at least 1 picture, or null for all"
+
+
+def test_folders_called_train_and_test_may_be_classes(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path, {"train": 2, "plane": 2})
+    assert PictureFolder(tmp_path, "train").classes.ids == ("plane", "train")
+
+
+def test_split_folders_without_class_folders_are_not_taken_for_classes(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path, {"train": 2, "val": 2})
+    expected = f"{tmp_path}: no pictures in train/<class>/, val/<class>/ or <class>/; it holds train, val"
+    assert error(tmp_path) == expected
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    trees.class_folders(tmp_path / "pets", {"cat": 2})
+    assert len(PictureFolder(Path("~/pets"), "train")) == 1
+
+
+def test_errors_say_what_is_there(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "pets/train", {"cat": 2})
+    assert error(tmp_path / "pest") == f"no folder {tmp_path / 'pest'}; nearest is pets"
+    assert error(tmp_path / "x/y") == f"no folder {tmp_path / 'x/y'}"
+    file = trees.save(tmp_path / "photo.jpg")
+    assert error(file) == f"{file} is a file; a folder of pictures is needed"
+    valid = "val, valid, validation, test"
+    assert error(tmp_path / "pets", "val") == f"no val split in {tmp_path / 'pets'}: found train; valid: {valid}"
+    (tmp_path / "empty").mkdir()
+    assert error(tmp_path / "empty").endswith("it is empty")
+    for number in range(10):
+        trees.write(tmp_path / f"texts/{number}.txt", "")
+    assert error(tmp_path / "texts").endswith("it holds 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, 5.txt, 6.txt, 7.txt, ...")
+
+
+def test_no_pictures_in_a_split(tmp_path: Path) -> None:
+    (tmp_path / "train/cat").mkdir(parents=True)
+    assert error(tmp_path) == f"no pictures for the split train in {tmp_path}"
+    trees.class_folders(tmp_path / "singles", {"ape": 1, "cat": 1})
+    assert error(tmp_path / "singles", "val") == f"no pictures for the split val in {tmp_path / 'singles'}"
+
+
+def test_a_validation_class_that_training_lacks(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "train", {"siamese": 1, "tabby": 1})
+    trees.class_folders(tmp_path / "val", {"siamesse": 1})
+    where = tmp_path / "val/siamesse"
+    assert error(tmp_path, "val") == f"{where}: the training pictures have no class siamesse; nearest is siamese"
+
+
+def test_an_unreadable_picture_is_met_when_read(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "train", {"cat": 2})
+    (tmp_path / "train/cat/00.jpg").write_bytes(b"")
+    data = PictureFolder(tmp_path, "train")
+    with pytest.raises(UnreadablePicture, match="empty"):
+        data.read(0)
+    assert data.read(1).name == "01"
+
+
+def test_photographs_by_name_pattern_and_folder(tmp_path: Path) -> None:
+    for name in ("b.jpg", "dir/2.jpg", "dir/1.PNG", "dir/.hidden.jpg", "album/x/3.jpg", "[odd] name.jpg"):
+        trees.save(tmp_path / name)
+    trees.write(tmp_path / "dir/notes.txt", "")
+    given = ["b.jpg", "dir/*", "album", "dir/2.jpg", "[odd] name.jpg"]
+    data = PictureFiles([str(tmp_path / name) for name in given], CLASSES)
+    assert names(data) == ["b", "1", "2", "3", "[odd] name"]
+    assert data.labels == [-1] * 5
+    assert data.classes is CLASSES
+    assert not data.has_boxes
+    picture = data.read(2)
+    assert (picture.label, picture.index, picture.boxes.shape) == (-1, 2, (0, 4))
+
+
+def test_photographs_that_are_not_there(tmp_path: Path) -> None:
+    trees.save(tmp_path / "holiday.jpg")
+    with pytest.raises(UserError) as caught:
+        PictureFiles([str(tmp_path / "holyday.jpg")], CLASSES)
+    assert str(caught.value) == f"no photograph {tmp_path / 'holyday.jpg'}; nearest is holiday.jpg"
+    with pytest.raises(UserError, match=r"no photographs fit .*\*\.png; known are \.jpg"):
+        PictureFiles([str(tmp_path / "*.png")], CLASSES)
+    with pytest.raises(UserError, match="no photographs given"):
+        PictureFiles([], CLASSES)
+
+
+def test_an_explicit_file_that_is_no_picture_is_unreadable(tmp_path: Path) -> None:
+    data = PictureFiles([str(trees.write(tmp_path / "notes.txt", "mine"))], CLASSES)
+    with pytest.raises(UnreadablePicture, match="notes: not a picture"):
+        data.read(0)

@@ -1,0 +1,169 @@
+"""The engine: exact where the answer is known, and invisible where it was used."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deepinside.attribution import crop_saliency, saliency, ten_crops
+from deepinside.attribution.crops import one_crop
+from deepinside.attribution.gradient import ScoreGraph, gradients_on
+
+
+class Linear(nn.Module):
+    """S_c(I) = <w_c, I>"""
+
+    def __init__(self, classes: int, side: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.weight = nn.Parameter(torch.randn(classes, 3, side, side, generator=generator, dtype=torch.float64))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.einsum("nchw,kchw->nk", images, self.weight)
+
+
+def small_net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 5),
+    ).double()
+
+
+def pictures(count: int, side: int = 8) -> Tensor:
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def test_saliency_of_a_linear_scorer_is_its_weight() -> None:
+    model, classes = Linear(4, 8), torch.tensor([[0, 3], [2, 2]])
+    maps = saliency(model, pictures(2), classes)
+    torch.testing.assert_close(maps, model.weight.detach().abs().amax(1)[classes], rtol=0, atol=1e-12)
+
+
+def test_saliency_equals_central_differences() -> None:
+    model, images = small_net().eval(), pictures(1)
+    step, expected = 1e-6, torch.zeros(3, 8, 8, dtype=torch.float64)
+    for place in torch.cartesian_prod(torch.arange(3), torch.arange(8), torch.arange(8)).tolist():
+        shifted = images.repeat(2, 1, 1, 1)
+        shifted[0][tuple(place)] += step
+        shifted[1][tuple(place)] -= step
+        up, down = model(shifted)[:, 3].tolist()
+        expected[tuple(place)] = (up - down) / (2 * step)
+    torch.testing.assert_close(saliency(model, images, torch.tensor([3]))[0], expected.abs().amax(0), rtol=0, atol=1e-7)
+
+
+def test_one_class_each_and_many_classes_agree() -> None:
+    images = pictures(3)
+    many = saliency(small_net(), images, torch.tensor([[0, 1, 2, 3, 4]] * 3))
+    for k in range(5):
+        assert torch.equal(saliency(small_net(), images, torch.full((3,), k)), many[:, k])
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_gradients_work_where_lightning_turns_them_off(context: type) -> None:
+    model = small_net()
+    expected = saliency(model, pictures(2), torch.tensor([1, 2]))
+    with context():
+        found = saliency(model, pictures(2), torch.tensor([1, 2]))
+        assert not torch.is_grad_enabled()
+    assert torch.equal(found, expected)
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = small_net()
+    model.train()
+    model[2].eval()
+    model[0].weight.requires_grad_(False)
+    model[6].weight.grad = torch.ones_like(model[6].weight)
+    before, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
+    generator_state = torch.get_rng_state()
+    saliency(model, pictures(2), torch.tensor([0, 1]))
+    assert [m.training for m in model.modules()] == modes
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert torch.equal(generator_state, torch.get_rng_state())
+    assert [p.requires_grad for p in model.parameters()] == [False, True, True, True, True, True]
+    assert model[0].bias.grad is None
+    assert torch.equal(model[6].weight.grad, torch.ones_like(model[6].weight))
+
+
+def test_modes_are_restored_after_an_exception() -> None:
+    model = small_net().train()
+    with pytest.raises(ValueError, match="class indices"):
+        saliency(model, pictures(2), torch.tensor([0, 5]))
+    assert all(m.training for m in model.modules())
+    assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
+
+
+def test_compiled_wrapper_gives_the_bare_module() -> None:
+    model = small_net()
+    with gradients_on(torch.compile(model, backend="eager")) as bare:
+        assert bare is model
+
+
+def test_no_parameter_gradient_is_computed() -> None:
+    model, images = small_net().eval(), pictures(1)
+    touched = []
+    for name, parameter in model.named_parameters():
+        parameter.register_hook(lambda _, name=name: touched.append(name))
+    with gradients_on(model) as bare:
+        ScoreGraph(bare, images).gradients(torch.tensor([[0, 1]]))
+    assert touched == []
+
+
+@pytest.mark.parametrize(
+    ("images", "classes"),
+    [(pictures(2)[0], torch.tensor([0])), (pictures(2), torch.tensor([0])), (pictures(2), torch.tensor([0.0, 1.0]))],
+)
+def test_shapes_that_do_not_fit_are_refused(images: Tensor, classes: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"expected images|class indices"):
+        saliency(small_net(), images, classes)
+
+
+def test_ten_crops_are_corners_and_centre_mirrored() -> None:
+    crops = ten_crops(256, 341, 224)
+    places = [(c.top, c.left) for c in crops]
+    assert places == [(0, 0), (0, 117), (32, 0), (32, 117), (16, 58)] * 2
+    assert [c.mirrored for c in crops] == [False] * 5 + [True] * 5
+
+
+def test_crop_maps_return_to_their_place() -> None:
+    """A linear scorer's map is |w| in every crop, so the average is a mean of shifted and mirrored |w|."""
+    model, image = Linear(3, 6), pictures(1, 8)[0]
+    crops = ten_crops(8, 8, 6)
+    found = crop_saliency(model, image, crops, lambda scores: torch.tensor([2, 0]))
+    weight = model.weight.detach().abs().amax(1)
+    total, count = torch.zeros(2, 8, 8, dtype=torch.float64), torch.zeros(8, 8, dtype=torch.float64)
+    for crop in crops:
+        window = weight[[2, 0]].flip(-1) if crop.mirrored else weight[[2, 0]]
+        total[:, crop.top : crop.top + 6, crop.left : crop.left + 6] += window
+        count[crop.top : crop.top + 6, crop.left : crop.left + 6] += 1
+    torch.testing.assert_close(found.maps, total / count, rtol=0, atol=1e-12)
+    assert found.coverage.all()
+    assert found.scores.shape == (10, 3)
+
+
+def test_pixels_no_crop_covers_are_told() -> None:
+    found = crop_saliency(Linear(3, 6), pictures(1, 10)[0], one_crop(10, 10, 6), lambda scores: torch.tensor([1]))
+    assert found.coverage.sum() == 36
+    assert found.coverage[2:8, 2:8].all()
+    assert (found.maps[0][~found.coverage] == 0).all()
+
+
+def test_a_mirrored_picture_has_the_mirrored_map() -> None:
+    net, image = small_net(), pictures(1, 10)[0]
+    left, right = (
+        crop_saliency(net, one, ten_crops(10, 10, 8), lambda scores: torch.tensor([4])).maps
+        for one in (image, image.flip(-1))
+    )
+    torch.testing.assert_close(left, right.flip(-1), rtol=0, atol=1e-10)
+
+
+def test_crops_larger_than_the_picture_are_refused() -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        crop_saliency(small_net(), pictures(1)[0], ten_crops(8, 8, 12), lambda scores: torch.tensor([0]))

@@ -1,0 +1,154 @@
+import itertools
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+from deepinside.localisation.graph_cut import OFFSETS, Array, Pairwise, contrast_weights, min_cut, seed_cost
+
+
+def energy(mask: NDArray[np.bool_], foreground: Array, background: Array, pairwise: Pairwise) -> float:
+    """E(m) as the module's docstring writes it, pair by pair."""
+    height, width = mask.shape
+    total = float(foreground[mask].sum() + background[~mask].sum())
+    for (dy, dx), weights in pairwise.items():
+        for y, x in itertools.product(range(height), range(width)):
+            if 0 <= y + dy < height and 0 <= x + dx < width and mask[y, x] != mask[y + dy, x + dx]:
+                total += weights[y, x]
+    return total
+
+
+def random_problem(seed: int, neighbours: int, shape: tuple[int, int] = (3, 3)) -> tuple[Array, Array, Pairwise]:
+    generator = np.random.default_rng(seed)
+    unary = generator.uniform(-2, 5, (2, *shape))
+    return unary[0], unary[1], {offset: generator.uniform(0, 2, shape) for offset in OFFSETS[neighbours]}
+
+
+def whole_numbers(foreground: Array, background: Array, pairwise: Pairwise) -> tuple[Array, Array, Pairwise]:
+    return np.rint(2 * foreground), np.rint(2 * background), {o: np.rint(2 * w) for o, w in pairwise.items()}
+
+
+LABELLINGS = [np.array(bits, dtype=bool).reshape(3, 3) for bits in itertools.product([False, True], repeat=9)]
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+@pytest.mark.parametrize("seed", range(8))
+def test_no_labelling_has_less_energy(seed: int, neighbours: int) -> None:
+    problem = random_problem(seed, neighbours)
+    mask, least = min_cut(*problem)
+    assert least == pytest.approx(min(energy(labelling, *problem) for labelling in LABELLINGS), abs=1e-9)
+    assert energy(mask, *problem) == pytest.approx(least, abs=1e-9)
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+@pytest.mark.parametrize("seed", range(8))
+def test_whole_numbers_are_exact_and_ties_give_the_smallest_foreground(seed: int, neighbours: int) -> None:
+    problem = whole_numbers(*random_problem(seed, neighbours))
+    energies = np.array([energy(labelling, *problem) for labelling in LABELLINGS])
+    mask, least = min_cut(*problem)
+    assert least == energies.min()
+    best = [labelling for labelling, value in zip(LABELLINGS, energies, strict=True) if value == least]
+    assert mask.tolist() == np.logical_and.reduce(best).tolist()
+
+
+def test_the_problems_of_the_tie_test_have_ties() -> None:
+    ties = 0
+    for seed, neighbours in itertools.product(range(8), [4, 8]):
+        problem = whole_numbers(*random_problem(seed, neighbours))
+        energies = [energy(labelling, *problem) for labelling in LABELLINGS]
+        ties += energies.count(min(energies)) > 1
+    assert ties >= 3
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_a_second_solver_agrees(neighbours: int) -> None:
+    height, width = 40, 50
+    generator = np.random.default_rng(1)
+    blob = gaussian_filter(generator.standard_normal((height, width)), 3)
+    image = (blob > 0.03)[..., None] * [0.6, 0.3, 0.1] + generator.normal(0.2, 0.05, (height, width, 3))
+    pairwise = {o: np.rint(w) for o, w in contrast_weights(image, 60, 2, neighbours).items()}
+    unary = np.rint(100 * np.abs(generator.standard_normal((2, height, width))))
+    mask, least = min_cut(unary[0], unary[1], pairwise)
+
+    pixel = np.arange(height * width).reshape(height, width)
+    source, sink = pixel.size, pixel.size + 1
+    edges = [(source, p, c) for p, c in zip(pixel.flat, unary[0].flat, strict=True)]
+    edges += [(p, sink, c) for p, c in zip(pixel.flat, unary[1].flat, strict=True)]
+    for (dy, dx), weights in pairwise.items():
+        for y, x in itertools.product(range(height - dy), range(max(0, -dx), width - max(0, dx))):
+            p, q = pixel[y, x], pixel[y + dy, x + dx]
+            edges += [(p, q, weights[y, x]), (q, p, weights[y, x])]
+    tails, heads, capacities = (np.array(column, dtype=np.int32) for column in zip(*edges, strict=True))
+    graph = csr_array((capacities, (tails, heads)), shape=(pixel.size + 2, pixel.size + 2))
+    flow = maximum_flow(graph, source, sink)
+    assert least == flow.flow_value
+    # The smallest foreground (the sink's side): the pixels from which the sink can still be reached.
+    residual = graph - flow.flow
+    residual.eliminate_zeros()
+    reaches = breadth_first_order(residual.T.tocsr(), sink, return_predecessors=False)
+    assert set(np.flatnonzero(mask)) == set(reaches) - {sink}
+    assert 0 < mask.sum() < mask.size
+
+
+def test_fractions_below_one_are_not_truncated() -> None:
+    row = np.array([[0.4, 0.0, 0.3]])
+    mask, least = min_cut(row, row[:, ::-1], {(0, 1): np.full((1, 3), 0.05)})
+    assert mask.tolist() == [[False, False, True]]  # as good as [False, True, True], and smaller
+    assert least == pytest.approx(0.3 + 0.05 + 0.3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (2, 3000)])
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_thin_pictures(shape: tuple[int, int], neighbours: int) -> None:
+    foreground, background, _ = random_problem(3, 4, shape)
+    image = np.random.default_rng(0).random((*shape, 3))
+    pairwise = contrast_weights(image, 1.0, 2.0, neighbours)
+    mask, least = min_cut(foreground, background, pairwise)
+    assert least == pytest.approx(energy(mask, foreground, background, pairwise))
+    alone = min_cut(foreground, background, contrast_weights(image, 0.0, 2.0, neighbours))[0]
+    assert (alone == (foreground < background)).all()
+
+
+def test_contrast_weights_by_hand() -> None:
+    image = np.array([[0.0, 1.0], [0.0, 3.0]])[..., None]
+    # Squared steps: right 1, 9; down 0, 4; diagonals 9 and 1: their mean is 4.
+    weights = contrast_weights(image, strength=10, beta_factor=0.5, neighbours=8)
+    beta = 1 / (0.5 * 4)
+    assert weights[0, 1] == pytest.approx(10 * np.exp(-beta * np.array([[1, np.inf], [9, np.inf]])))
+    assert weights[1, 0] == pytest.approx(10 * np.exp(-beta * np.array([[0, 4], [np.inf, np.inf]])))
+    assert weights[1, 1][0, 0] == pytest.approx(10 / np.sqrt(2) * np.exp(-beta * 9))
+    assert weights[1, -1][0, 1] == pytest.approx(10 / np.sqrt(2) * np.exp(-beta * 1))
+    assert set(contrast_weights(image, 10, 0.5, 4)) == {(0, 1), (1, 0)}
+
+
+def test_contrast_has_no_unit() -> None:
+    image = np.random.default_rng(0).random((5, 6, 3))
+    for offset, weights in contrast_weights(image, 50, 2, 8).items():
+        assert contrast_weights(255 * image, 50, 2, 8)[offset] == pytest.approx(weights)
+
+
+def test_one_colour_gives_the_full_weight() -> None:
+    assert contrast_weights(np.full((3, 4, 3), 0.7), 50, 2, 4)[0, 1][:, :3].tolist() == np.full((3, 3), 50.0).tolist()
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_seeds_hold_against_everything_else(neighbours: int) -> None:
+    pairwise = {offset: np.full((5, 5), 9.0) for offset in OFFSETS[neighbours]}
+    foreground, background = np.full((5, 5), 7.0), np.zeros((5, 5))  # every term speaks for background
+    wanted = np.zeros((5, 5), dtype=bool)
+    wanted[2, 1:3] = wanted[4, 4] = True
+    background[wanted], foreground[wanted] = seed_cost(pairwise, 7.0), 0.0
+    assert min_cut(foreground, background, pairwise)[0].tolist() == wanted.tolist()
+
+
+def test_bad_energies_are_refused() -> None:
+    ones = np.ones((2, 2))
+    with pytest.raises(ValueError, match="finite"):
+        min_cut(np.full((2, 2), np.inf), ones, {})
+    with pytest.raises(ValueError, match=">= 0"):
+        min_cut(ones, ones, {(0, 1): -ones})
+    with pytest.raises(ValueError, match=">= 0"):
+        min_cut(ones, ones, {(0, 1): np.full((2, 2), np.nan)})

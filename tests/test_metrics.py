@@ -1,0 +1,178 @@
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepinside.boxes import centre_box, from_inclusive
+from deepinside.metrics import LocalisationError, score_guesses
+
+SIZE = (100, 100)
+TRUTH = torch.tensor([[0.0, 0.0, 40.0, 40.0], [50.0, 50.0, 100.0, 100.0]])
+GOOD = torch.tensor([50.0, 50.0, 100.0, 90.0])  # IoU 0.8 with the SECOND true box
+BAD = torch.tensor([30.0, 30.0, 60.0, 60.0])
+LABEL = 3
+
+
+def add(metric: LocalisationError, classes: list[int], boxes: list[torch.Tensor], known: torch.Tensor = GOOD) -> None:
+    stacked = torch.stack(boxes) if boxes else torch.zeros(0, 4)
+    metric.update(LABEL, torch.tensor(classes, dtype=torch.long), stacked, known, TRUTH, SIZE)
+
+
+def rows(metric: LocalisationError, name: str = "method") -> dict[str, float]:
+    row = metric.compute()[name]
+    assert isinstance(row, dict)
+    return row
+
+
+def test_a_guess_needs_both_the_label_and_any_of_its_boxes() -> None:
+    classes = torch.tensor([3, 3, 4])
+    overlaps, correct = score_guesses(LABEL, classes, torch.stack([GOOD, BAD, GOOD]), TRUTH)
+    assert overlaps.tolist() == pytest.approx([0.8, 100 / (900 + 1600 - 100), 0.8])
+    assert correct.tolist() == [True, False, False]
+
+
+def test_iou_of_exactly_one_half_is_right_in_inclusive_pixels() -> None:
+    # 10 x 10 pixels against the 5 x 10 of its left half; without the + 1 of inclusive pixels this is 36 / 81 < 0.5.
+    truth, guess = from_inclusive(torch.tensor([[0.0, 0, 9, 9]])), from_inclusive(torch.tensor([[0.0, 0, 4, 9]]))
+    assert score_guesses(LABEL, torch.tensor([LABEL]), guess, truth)[1].tolist() == [True]
+
+
+def test_guesses_without_truth_or_without_guesses() -> None:
+    overlaps, correct = score_guesses(LABEL, torch.tensor([LABEL]), GOOD[None], torch.zeros(0, 4))
+    assert overlaps.tolist() == [0.0]
+    assert correct.tolist() == [False]
+    overlaps, correct = score_guesses(LABEL, torch.zeros(0, dtype=torch.long), torch.zeros(0, 4), TRUTH)
+    assert overlaps.shape == correct.shape == (0,)
+
+
+def test_bad_guesses_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most 5"):
+        score_guesses(LABEL, torch.arange(6), GOOD.expand(6, 4), TRUTH)
+    with pytest.raises(ValueError, match="as many class indices"):
+        score_guesses(LABEL, torch.arange(2), GOOD.expand(3, 4), TRUTH)
+    with pytest.raises(ValueError, match="class indices"):
+        score_guesses(LABEL, torch.tensor([3.0]), GOOD[None], TRUTH)
+
+
+def test_right_classes_with_wrong_boxes() -> None:
+    metric = LocalisationError()
+    add(metric, [3], [BAD], known=BAD)
+    assert metric.compute()["classification"] == {"top1_error": 0.0, "top5_error": 0.0}
+    assert rows(metric)["top1_error"] == rows(metric)["top5_error"] == 1
+    assert rows(metric)["gt_known_accuracy"] == 0
+
+
+def test_one_right_guess_of_five_is_enough_for_the_top_5() -> None:
+    metric = LocalisationError()
+    add(metric, [9, 8, 3, 3, 7], [GOOD, GOOD, BAD, GOOD, GOOD])  # a label may be guessed twice
+    assert rows(metric)["top1_error"] == 1
+    assert rows(metric)["top5_error"] == 0
+    assert metric.compute()["classification"] == {"top1_error": 1.0, "top5_error": 0.0}
+
+
+def test_no_guess_at_all_is_an_error() -> None:
+    metric = LocalisationError()
+    add(metric, [], [])
+    assert rows(metric)["top1_error"] == rows(metric)["top5_error"] == 1
+
+
+def test_means_over_pictures() -> None:
+    metric = LocalisationError()
+    add(metric, [3, 1], [GOOD, BAD], known=GOOD)
+    add(metric, [1, 3], [BAD, GOOD], known=GOOD)
+    add(metric, [1, 2], [GOOD, GOOD], known=BAD)
+    add(metric, [3, 2], [BAD, GOOD], known=GOOD)
+    result = metric.compute()
+    assert result["images"] == 4
+    assert result["method"] == {
+        "top1_error": 0.75,
+        "top5_error": 0.5,
+        "gt_known_accuracy": 0.75,
+        "mean_iou": pytest.approx((3 * 0.8 + 100 / 2400) / 4),
+    }
+    assert result["classification"] == {"top1_error": 0.5, "top5_error": 0.25}
+
+
+def test_trivial_boxes_are_scored_with_the_same_classes() -> None:
+    metric = LocalisationError()
+    middle = torch.tensor([[14.0, 14.0, 86.0, 70.0]])
+    metric.update(LABEL, torch.tensor([1, LABEL]), torch.stack([BAD, BAD]), BAD, middle, SIZE)
+    assert rows(metric)["top5_error"] == 1
+    centre, whole = rows(metric, "centre_box"), rows(metric, "whole_image")
+    assert (centre["top1_error"], centre["top5_error"], centre["gt_known_accuracy"]) == (1, 0, 1)
+    assert centre["mean_iou"] == pytest.approx(56 / 72)
+    assert (whole["top1_error"], whole["top5_error"], whole["gt_known_accuracy"]) == (1, 1, 0)
+    assert whole["mean_iou"] == pytest.approx(72 * 56 / 100**2)
+
+
+def test_the_centre_row_equals_guessing_centre_boxes() -> None:
+    metric = LocalisationError()
+    centre = centre_box(SIZE)
+    add(metric, [3, 1], [centre, centre], known=centre)
+    assert rows(metric) == rows(metric, "centre_box")
+
+
+def test_a_picture_without_boxes_counts_for_classification_only() -> None:
+    metric = LocalisationError()
+    metric.update(LABEL, torch.tensor([LABEL]), GOOD[None], GOOD, torch.zeros(0, 4), SIZE)
+    add(metric, [1], [GOOD])
+    assert metric.compute()["images"] == 1
+    assert metric.compute()["classification"] == {"top1_error": 0.5, "top5_error": 0.5}
+    assert rows(metric)["top1_error"] == 1
+
+
+CASES: list[tuple[list[int], list[torch.Tensor], torch.Tensor]] = [
+    ([3, 1], [GOOD, BAD], GOOD),
+    ([1, 3], [BAD, GOOD], BAD),
+    ([1], [GOOD], GOOD),
+    ([3, 3], [BAD, BAD], BAD),
+    ([2, 3, 4], [BAD, GOOD, GOOD], GOOD),
+]
+
+
+def filled(cases: list[tuple[list[int], list[torch.Tensor], torch.Tensor]]) -> LocalisationError:
+    metric = LocalisationError()
+    for case in cases:
+        add(metric, *case)
+    return metric
+
+
+def test_merged_halves_equal_the_whole() -> None:
+    first = filled(CASES[:2])
+    first.merge_state(filled(CASES[2:]))
+    assert first.compute() == filled(CASES).compute()
+
+
+def test_reset() -> None:
+    metric = filled(CASES)
+    metric.reset()
+    add(metric, *CASES[0])
+    assert metric.compute() == filled(CASES[:1]).compute()
+
+
+OTHER_PROCESS = """
+import sys, test_metrics
+print(test_metrics.merged(1, sys.argv[1], test_metrics.CASES))
+"""
+
+
+def merged(rank: int, store: str, cases: list[tuple[list[int], list[torch.Tensor], torch.Tensor]]) -> str:
+    method, limit = f"file://{store}", timedelta(seconds=60)
+    torch.distributed.init_process_group("gloo", init_method=method, rank=rank, world_size=2, timeout=limit)
+    try:
+        return str(filled(cases).compute())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method:UserWarning")  # torchmetrics warns the idle process
+def test_two_processes_of_which_one_is_idle(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    command = [sys.executable, "-c", OTHER_PROCESS, store]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent) as other:
+        here = merged(0, store, [])
+        there = other.communicate(timeout=60)[0].strip()
+    assert here == there == str(filled(CASES).compute())

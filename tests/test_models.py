@@ -1,0 +1,218 @@
+"""ConvNets by name: the paper's layer by layer, torchvision's with files of weights, heads, normalisation, mistakes."""
+
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models as zoo
+
+from deepinside.config import DataConfig, ModelConfig
+from deepinside.data.ilsvrc import ILSVRC
+from deepinside.data.picture import Classes, find_classes
+from deepinside.data.transforms import centre_crop, resize_whole
+from deepinside.errors import UserError
+from deepinside.models.build import _head_keys, build_convnet
+from deepinside.models.convnet import ConvNet
+from deepinside.models.simonyan2013 import simonyan2013
+
+TEN = Classes(tuple(f"n{i:08d}" for i in range(10)), tuple(f"thing {i}, object {i}" for i in range(10)))
+
+
+def build(name: str, weights: str = "none", classes: Classes | None = None, **options: Any) -> ConvNet:
+    said: list[str] = []
+    convnet = build_convnet(ModelConfig(name, weights, **options), DataConfig(), classes, said.append)
+    convnet.said = said  # type: ignore[assignment]
+    return convnet
+
+
+@pytest.fixture(scope="module")
+def squeezenet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.pth"
+    torch.save(zoo.squeezenet1_1(num_classes=1000).state_dict(), path)
+    return path
+
+
+def test_simonyan2013_layer_by_layer() -> None:
+    net, shapes = simonyan2013().eval(), {}
+    for name, layer in net.named_children():
+        layer.register_forward_hook(lambda _m, _i, out, name=name: shapes.__setitem__(name, tuple(out.shape[1:])))
+    with torch.no_grad():
+        net(torch.zeros(1, 3, 224, 224))
+    assert {k: v for k, v in shapes.items() if not k.startswith(("relu", "drop"))} == {
+        "conv1": (64, 54, 54),
+        "norm1": (64, 54, 54),
+        "pool1": (64, 27, 27),
+        "conv2": (256, 27, 27),
+        "norm2": (256, 27, 27),
+        "pool2": (256, 13, 13),
+        "conv3": (256, 13, 13),
+        "conv4": (256, 13, 13),
+        "conv5": (256, 13, 13),
+        "pool5": (256, 6, 6),
+        "flatten": (9216,),
+        "full6": (4096,),
+        "full7": (4096,),
+        "full8": (1000,),
+    }
+    kernels = {k: (m.kernel_size, m.stride, m.padding) for k, m in net.named_children() if isinstance(m, nn.Conv2d)}
+    assert kernels["conv1"] == ((11, 11), (4, 4), (0, 0))
+    assert kernels["conv2"] == ((5, 5), (1, 1), (2, 2))
+    assert kernels["conv3"] == kernels["conv4"] == kernels["conv5"] == ((3, 3), (1, 1), (1, 1))
+
+
+def test_simonyan2013_has_60_834_536_parameters() -> None:
+    """11*11*3*64+64 + 5*5*64*256+256 + 3*(3*3*256*256+256) + 9216*4096+4096 + 4096*4096+4096 + 4096*1000+1000"""
+    with torch.device("meta"):
+        net = simonyan2013()
+    assert sum(p.numel() for p in net.parameters()) == 60_834_536
+
+
+def test_the_picture_is_normalised_inside() -> None:
+    convnet = build("shapes_convnet", classes=TEN, mean=[0.1, 0.2, 0.3], std=[0.5, 0.25, 0.125])
+    image = torch.rand(1, 3, 64, 64)
+    mean, std = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
+    assert torch.equal(convnet(image), convnet.net((image - mean) / std))
+    assert "mean" in convnet.state_dict()
+
+
+def test_weights_from_a_file_keep_head_classes_and_normalisation(squeezenet_file: Path) -> None:
+    convnet = build("squeezenet1_1", str(squeezenet_file))
+    state = torch.load(squeezenet_file, weights_only=True)
+    assert all(torch.equal(state[k], v) for k, v in convnet.net.state_dict().items())
+    assert convnet.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert (convnet.preprocessing.resize, convnet.preprocessing.crop) == (256, 224)
+    assert (len(convnet.classes), convnet.classes.ids[0], convnet.classes.names[99]) == (1000, "n01440764", "goose")
+
+
+def test_another_number_of_classes_replaces_the_head_and_says_so(squeezenet_file: Path) -> None:
+    convnet = build("squeezenet1_1", str(squeezenet_file), TEN)
+    state = torch.load(squeezenet_file, weights_only=True)
+    assert convnet.head == ("classifier.1.weight", "classifier.1.bias")
+    assert convnet(torch.rand(1, 3, 224, 224)).shape == (1, 10)
+    assert torch.equal(convnet.net.features[0].weight, state["features.0.weight"])
+    assert convnet.classes == TEN
+    assert "1000 classes" in convnet.said[0]  # type: ignore[index]
+    assert [tuple(p.shape) for p in convnet.head_parameters()] == [(10, 512, 1, 1), (10,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("alexnet", "classifier.6.weight"),
+        ("resnet18", "fc.weight"),
+        ("mobilenet_v3_small", "classifier.3.weight"),
+        ("vit_b_16", "heads.head.weight"),
+        ("googlenet", "fc.weight"),
+    ],
+)
+def test_heads_are_found_in_any_architecture(name: str, head: str) -> None:
+    assert _head_keys(name)[0] == head
+
+
+def test_googlenet_takes_torchvisions_weights_as_torchvision_does(tmp_path: Path) -> None:
+    """torchvision builds it with auxiliary heads and transform_input; ours has neither and gives the same scores."""
+    torch.manual_seed(0)
+    theirs = zoo.googlenet(aux_logits=True, transform_input=True, init_weights=True).eval()
+    torch.save(theirs.state_dict(), tmp_path / "googlenet.pth")
+    ours = build("googlenet", str(tmp_path / "googlenet.pth")).eval()
+    image = torch.rand(2, 3, 224, 224)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(image), theirs((image - mean) / std), rtol=1e-4, atol=1e-4)
+
+
+def test_own_checkpoints_carry_everything(tmp_path: Path) -> None:
+    convnet = build("shapes_convnet", classes=TEN, mean=[0.1, 0.2, 0.3], std=[0.5, 0.25, 0.125])
+    state = {f"convnet.{k}": v for k, v in convnet.state_dict().items()}
+    torch.save({"state_dict": state, "deepinside": convnet.description()}, tmp_path / "last.ckpt")
+    again = build("shapes_convnet", str(tmp_path / "last.ckpt"))
+    assert (again.preprocessing, again.classes) == (convnet.preprocessing, convnet.classes)
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(again(image), convnet(image))
+    with pytest.raises(UserError, match=r"model\.name=shapes_convnet"):
+        build("squeezenet1_1", str(tmp_path / "last.ckpt"))
+
+
+def test_named_weights_go_through_torchvisions_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+
+    def offline(request: Any, *_: Any, **__: Any) -> None:
+        asked.append(request.full_url)
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    with pytest.raises(UserError, match=r"squeezenet1_1's weights could not be downloaded.*no route to host"):
+        build("squeezenet1_1", "DEFAULT")
+    assert "squeezenet1_1" in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "options", "words"),
+    [
+        ("resnet81", "none", {}, "did you mean 'resnet18'"),
+        ("squeezenet1_1", "DEFUALT", {}, "did you mean 'DEFAULT'"),
+        ("simonyan2013", "DEFAULT", {}, "neither a file nor one of none"),
+        ("squeezenet1_1", "none", {"num_classes": None}, "num_classes is needed"),
+        ("fcn_resnet50", "none", {}, "unknown"),
+    ],
+)
+def test_mistakes_in_names_are_one_line(name: str, weights: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        build(name, weights, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_weights(tmp_path: Path, squeezenet_file: Path) -> None:
+    (tmp_path / "text.pth").write_text("hello")
+    torch.save({"a": 1}, tmp_path / "numbers.pth")
+    torch.save(simonyan2013_state(), tmp_path / "own.pth")
+    for name, path, words in (
+        ("squeezenet1_1", tmp_path / "text.pth", "not a file of tensors"),
+        ("squeezenet1_1", tmp_path / "numbers.pth", "holds no state_dict"),
+        ("resnet18", squeezenet_file, "does not fit resnet18: it has no 'fc.weight'"),
+        ("simonyan2013", tmp_path / "own.pth", "give model.mean and model.std"),
+    ):
+        with pytest.raises(UserError, match=words):
+            build(name, str(path))
+
+
+def simonyan2013_state() -> dict[str, torch.Tensor]:
+    return {k: torch.zeros(1).expand(v.shape) for k, v in simonyan2013_on_meta().items()}
+
+
+def simonyan2013_on_meta() -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        return simonyan2013().state_dict()
+
+
+def test_crops_that_are_too_small_are_told() -> None:
+    with pytest.raises(UserError, match=r"simonyan2013 cannot take crops of 32x32 pixels \(data.crop\)"):
+        build_convnet(ModelConfig("simonyan2013"), DataConfig(crop=32), TEN)
+    with pytest.raises(UserError, match=r"data.crop=64 must be at most data.resize=32"):
+        build_convnet(ModelConfig("shapes_convnet"), DataConfig(crop=64, resize=32), TEN)
+
+
+def test_classes_by_name_identifier_index() -> None:
+    assert find_classes("object 3, n00000001,7, THING 3", TEN) == [3, 1, 7]
+    assert find_classes("all", TEN) == list(range(10))
+    with pytest.raises(UserError, match="no class 'objekt 3'; did you mean 'object 3'"):
+        find_classes("objekt 3", TEN)
+
+
+def test_real_weights_know_real_pictures(shared: Path) -> None:
+    """Weights, normalisation, sizes and class order fit: 17 of the 28 untouched originals are right (60.7%)."""
+    convnet = build("squeezenet1_1", str(shared / "weights" / "squeezenet1_1.pth")).eval()
+    pictures = ILSVRC(shared / "ilsvrc_mini", "val")
+    originals = [p for i in range(len(pictures)) if min((p := pictures.read(i)).image.shape[1:]) != 256]
+    crops = torch.stack([centre_crop(resize_whole(picture.image, 256), 224) for picture in originals])
+    with torch.no_grad():
+        best = convnet(crops.float() / 255).argmax(1).tolist()
+    assert [b == p.label for b, p in zip(best, originals, strict=True)].count(True) == 17
+    assert len(originals) == 28

@@ -1,0 +1,280 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from deepinside.boxes import iou, mask_to_box, whole_box
+from deepinside.errors import UserError
+from deepinside.localisation.colour import fit_mixture, log_density, monomials
+from deepinside.localisation.segment import PRESETS, _data_costs, find_preset, largest_component, object_box, segment
+
+both = pytest.mark.parametrize("preset", list(PRESETS))
+
+
+def disc(height: int, width: int, radius: float, y: float = 0.5, x: float = 0.5) -> Tensor:
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return (rows - y * height) ** 2 + (columns - x * width) ** 2 <= radius**2
+
+
+def scene(height: int = 60, width: int = 80, grey: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """A noisy disc before a noisy background, a saliency map that peaks inside the disc, and the disc's mask."""
+    generator = torch.Generator().manual_seed(0)
+    mask = disc(height, width, 16)
+    colours = torch.tensor([[0.6, 0.6, 0.6], [0.3, 0.3, 0.3]] if grey else [[0.7, 0.3, 0.2], [0.2, 0.4, 0.6]])
+    noise = 0.05 * torch.randn(1 if grey else 3, height, width, generator=generator)
+    image = (torch.where(mask, colours[0][:, None, None], colours[1][:, None, None]) + noise).clamp(0, 1)
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    saliency = torch.exp(-4 * (rows**2 + columns**2)) * (0.5 + torch.rand(height, width, generator=generator))
+    return image, saliency, mask
+
+
+def overlap(a: Tensor, b: Tensor) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+# --- colour model ---------------------------------------------------------------------------------------------------
+
+
+def synthetic_colours(count: int = 1500) -> NDArray[np.float64]:
+    generator = np.random.default_rng(0)
+    means = [[0.2, 0.2, 0.3], [0.8, 0.5, 0.2], [0.4, 0.7, 0.7]]
+    skews = generator.normal(0, 0.04, (3, 3, 3))
+    parts = [generator.normal(size=(count // 3, 3)) @ skew + mean for mean, skew in zip(means, skews, strict=True)]
+    return np.concatenate(parts).clip(0, 1)
+
+
+def test_one_gaussian_has_the_closed_form() -> None:
+    colours = synthetic_colours()
+    features = monomials(colours.T)
+    found = log_density(features, fit_mixture(features, 1, variance=1e-4))
+    covariance = np.cov(colours.T, bias=True) + 1e-4 * np.eye(3)
+    assert found == pytest.approx(multivariate_normal(colours.mean(axis=0), covariance).logpdf(colours))
+
+
+@pytest.mark.parametrize("components", [3, 5])
+def test_mixture_is_as_likely_as_scikit_learns(components: int) -> None:
+    colours, fresh = synthetic_colours(3000)[::2], synthetic_colours(3000)[1::2]
+    mixture = fit_mixture(monomials(colours.T), components)
+    reference = GaussianMixture(components, random_state=0).fit(colours)
+    assert mixture.shape == (components, 10)
+    for data in (colours, fresh):  # log-densities here are about 6
+        assert log_density(monomials(data.T), mixture).mean() > reference.score(data) - 0.03
+
+
+def test_mixture_density_integrates_to_one() -> None:
+    colours = 0.5 + 0.2 * (synthetic_colours() - 0.5)
+    axis = (np.arange(100) + 0.5) / 100
+    grid = np.stack(np.meshgrid(axis, axis, axis)).reshape(3, -1)
+    density = np.exp(log_density(monomials(grid), fit_mixture(monomials(colours.T), 3, variance=1e-4)))
+    assert density.mean() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 4])
+def test_fewer_distinct_colours_than_components(distinct: int) -> None:
+    colours = np.repeat(np.linspace(0.1, 0.9, 3 * distinct).reshape(distinct, 3), 7, axis=0)
+    features = monomials(colours.T)
+    mixture = fit_mixture(features, 5)
+    assert len(mixture) == distinct
+    # Each colour is a Gaussian of the least variance, weighed by its share.
+    peak = -np.log(distinct) - 1.5 * np.log(2 * np.pi * 1e-6)
+    assert log_density(features, mixture) == pytest.approx(peak, abs=1e-3)
+
+
+def test_mixture_is_deterministic_and_leaves_the_global_generator_alone() -> None:
+    features = monomials(synthetic_colours().T)
+    state = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
+    assert (fit_mixture(features, 5) == fit_mixture(features, 5)).all()
+    assert (np.random.get_state()[1] == state).all()  # type: ignore[index]
+
+
+def test_data_costs_are_minus_log_of_the_share() -> None:
+    features = monomials(synthetic_colours().T)
+    first = np.arange(features.shape[1]) < 500
+    numbers = find_preset("vgg", data_clip=2.0)
+    foreground, background = _data_costs(features, (first, ~first), numbers)
+    likelihoods = [
+        0.05 + 0.95 * np.exp(log_density(features, fit_mixture(features[:, where], 5))) for where in (first, ~first)
+    ]
+    share = likelihoods[0] / (likelihoods[0] + likelihoods[1])
+    assert foreground == pytest.approx(np.minimum(-np.log(share), 2), abs=1e-9)
+    assert background == pytest.approx(np.minimum(-np.log1p(-share), 2), abs=1e-9)
+    assert (foreground == 2).any()
+
+
+# --- segmentation ---------------------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("grey", [False, True])
+def test_finds_the_disc(preset: str, grey: bool) -> None:
+    image, saliency, truth = scene(grey=grey)
+    mask, box = object_box(image, saliency, preset)
+    assert mask.dtype == torch.bool
+    assert overlap(mask, truth) > 0.9
+    assert iou(box[None], mask_to_box(truth)[None]).item() > 0.9
+
+
+@both
+def test_many_maps_equal_one_at_a_time(preset: str) -> None:
+    image, saliency, _ = scene()
+    maps = torch.stack([saliency, saliency.roll((12, -20), (0, 1)), torch.ones_like(saliency)])
+    masks, boxes = object_box(image, maps, preset)
+    assert masks.shape == maps.shape
+    assert boxes.shape == (3, 4)
+    for one, mask, box in zip(maps, masks, boxes, strict=True):
+        assert torch.equal(segment(image, one, preset), mask)
+        assert torch.equal(object_box(image, one, preset)[1], box)
+    assert not torch.equal(masks[0], masks[1])
+
+
+def test_bytes_and_fractions_are_the_same_picture_and_inputs_stay_untouched() -> None:
+    image, saliency, _ = scene()
+    pixels = (255 * image).round().to(torch.uint8)
+    before = pixels.clone(), saliency.clone()
+    assert torch.equal(segment(pixels, saliency), segment(pixels.double() / 255, saliency))
+    assert torch.equal(pixels, before[0])
+    assert torch.equal(saliency, before[1])
+
+
+@both
+def test_the_scale_of_the_map_does_not_matter(preset: str) -> None:
+    image, saliency, _ = scene()
+    assert torch.equal(segment(image, saliency, preset), segment(image, 1024 * saliency, preset))
+
+
+@both
+def test_pixels_outside_the_coverage_carry_nothing_but_can_be_object(preset: str) -> None:
+    image, saliency, truth = scene()
+    coverage = torch.zeros_like(truth)
+    coverage[:, 20:52] = True  # the disc reaches from column 24 to 56
+    mask = segment(image, saliency, preset, coverage)
+    assert (mask & truth & ~coverage).any()
+    for blur in (0.0, 2.0):
+        nonsense = torch.where(coverage, saliency, 7 * torch.rand_like(saliency))
+        expected = segment(image, saliency, preset, coverage, blur=blur)
+        assert torch.equal(segment(image, nonsense, preset, coverage, blur=blur), expected)
+
+
+@both
+def test_background_seeds_are_never_object(preset: str) -> None:
+    image, saliency, _ = scene()
+    mask = segment(image, saliency, preset, strength=1e4)
+    assert not mask[saliency <= saliency.double().quantile(PRESETS[preset].background_seeds)].any()
+    assert mask.any()
+
+
+@both
+@pytest.mark.parametrize("value", [0.0, 0.3])
+@pytest.mark.parametrize("blur", [0.0, 1.5])
+def test_a_constant_map_gives_the_whole_picture(preset: str, value: float, blur: float) -> None:
+    image, saliency, truth = scene()
+    constant = torch.full_like(saliency, value)
+    assert segment(image, constant, preset, blur=blur).all()
+    elsewhere = torch.where(truth, constant, saliency)
+    mask, box = object_box(image, elsewhere, preset, truth, blur=blur)  # constant where it is covered
+    assert mask.all()
+    assert box.tolist() == whole_box((60, 80)).tolist()
+
+
+@both
+def test_ties_at_both_quantiles_are_background(preset: str) -> None:
+    image, _, truth = scene()
+    sparse = disc(60, 80, 4).float()  # 1% of the pixels, so both quantiles are 0
+    mask = segment(image, sparse, preset, foreground_seeds=0.95, background_seeds=0.3)
+    assert mask[sparse > 0].all()
+    assert not mask[sparse == 0].any()  # every other pixel is a background seed
+    assert overlap(mask, truth) < 0.2
+
+
+@both
+def test_one_colour_leaves_seeds_and_smoothness(preset: str) -> None:
+    _, saliency, _ = scene()
+    smooth = disc(60, 80, 10).float() + disc(60, 80, 20).float()
+    mask = segment(torch.full((3, 60, 80), 0.4), smooth, preset, background_seeds=0.3, foreground_seeds=0.95)
+    assert mask[smooth == 2].all()  # seeds of the foreground
+    assert not mask[smooth == 0].any()
+    assert segment(torch.zeros(3, 60, 80), saliency, preset).any()
+
+
+@both
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (1, 400), (400, 1), (2, 3), (3, 1000)])
+def test_tiny_and_very_long_pictures(preset: str, size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    image, saliency = torch.rand(3, *size, generator=generator), torch.rand(size, generator=generator)
+    mask, box = object_box(image, saliency, preset)
+    assert mask.shape == size
+    assert mask.any()
+    assert mask.all() == (size == (1, 1))
+    assert box.tolist() == mask_to_box(mask).tolist()
+
+
+def test_blur_joins_what_noise_has_split() -> None:
+    image, _, truth = scene()
+    generator = torch.Generator().manual_seed(3)
+    saliency = torch.rand(60, 80, generator=generator) ** 4 * (0.3 + truth.float())
+    sharp, blurred = (segment(image, saliency, "paper", blur=blur) for blur in (0.0, 2.0))
+    assert overlap(blurred, truth) > max(0.9, overlap(sharp, truth))
+
+
+@pytest.mark.parametrize(
+    ("image", "saliency", "coverage", "message"),
+    [
+        (torch.rand(1, 4, 5), torch.rand(4, 5), None, "image must be"),
+        (torch.rand(3, 0, 5), torch.rand(0, 5), None, "image must be"),
+        (torch.rand(3, 4, 5) + 1, torch.rand(4, 5), None, r"in \[0, 1\]"),
+        (torch.full((3, 4, 5), torch.nan), torch.rand(4, 5), None, r"in \[0, 1\]"),
+        (torch.rand(3, 4, 5), torch.rand(5, 4), None, "saliency must be"),
+        (torch.rand(3, 4, 5), torch.rand(0, 4, 5), None, "saliency must be"),
+        (torch.rand(3, 4, 5), torch.full((4, 5), torch.nan), None, "finite"),
+        (torch.rand(3, 4, 5), torch.full((4, 5), torch.inf), None, "finite"),
+        (torch.rand(3, 4, 5), torch.rand(4, 5) - 1, None, ">= 0"),
+        (torch.rand(3, 4, 5), torch.rand(4, 5), torch.ones(4, 5), "coverage must be bool"),
+        (torch.rand(3, 4, 5), torch.rand(4, 5), torch.zeros(4, 5, dtype=torch.bool), "at least one"),
+        (torch.rand(3, 4, 5), torch.rand(4, 5), torch.ones(5, 4, dtype=torch.bool), "coverage must be bool"),
+    ],
+)
+def test_bad_input_is_refused(image: Tensor, saliency: Tensor, coverage: Tensor | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        segment(image, saliency, coverage=coverage)
+
+
+def test_presets_name_what_is_wrong() -> None:
+    with pytest.raises(UserError, match="'papr'; did you mean 'paper'"):
+        find_preset("papr")
+    with pytest.raises(UserError, match="valid: paper, vgg"):
+        find_preset("xyz")
+    with pytest.raises(UserError, match="'strenght'; did you mean 'strength'"):
+        find_preset("paper", strenght=3)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"foreground_samples": 0.2},
+        {"background_seeds": -0.1},
+        {"foreground_seeds": 1.1},
+        {"neighbours": 6},
+        {"uniform_weight": 1.0},
+        {"components": 0},
+        {"strength": -1},
+        {"blur": float("nan")},
+        {"energy_scale": 0},
+    ],
+)
+def test_presets_refuse_bad_numbers(override: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=next(iter(override)).split("_")[-1]):
+        find_preset("vgg", **override)
+
+
+def test_largest_component() -> None:
+    mask = np.zeros((5, 6), dtype=bool)
+    assert not largest_component(mask).any()
+    assert largest_component(~mask).all()
+    mask[0, 0] = mask[1, 1] = mask[2, 2] = True  # diagonal neighbours are connected
+    mask[4, 4:6] = True
+    assert np.argwhere(largest_component(mask)).tolist() == [[0, 0], [1, 1], [2, 2]]
+    mask[4, 3] = True  # now both have three pixels: the first in reading order
+    assert np.argwhere(largest_component(mask)).tolist() == [[0, 0], [1, 1], [2, 2]]

@@ -1,0 +1,280 @@
+"""The real scripts in small: train, resume, two processes, analyses; what they leave on disk and in TensorBoard."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchvision import models as zoo
+
+from deepinside.config import AnalyseConfig, TrainConfig
+from deepinside.load_config import load_config
+
+from . import trees
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = (
+    "data.shapes_train=96",
+    "data.shapes_val=26",
+    "data.batch_size=32",
+    "trainer.accelerator=cpu",
+    "saliency.images=3",
+    "class_models.count=3",
+    "class_models.steps=4",
+    "localisation.images=4",
+    "localisation.pictures=2",
+)
+EVERY = ("localisation.every=1", "class_models.every=1", "trainer.log_every_n_steps=1")
+
+
+def run(script: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    command = [sys.executable, str(ROOT / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == code, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def events(folder: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    return accumulator.Reload()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "small"
+    done = run("train.py", *SMALL, *EVERY, "trainer.max_epochs=2", f"out={out}")
+    assert f"results: {out}" in done.stdout
+    assert "centre box" in done.stdout
+    return out
+
+
+def test_a_run_leaves_everything_that_was_promised(trained: Path) -> None:
+    config = load_config(TrainConfig, [f"config={trained / 'config.yaml'}"], ROOT / "configs")
+    assert (config.data.shapes_train, config.trainer.max_epochs) == (96, 2)
+    assert {p.name for p in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    for name, count in (("class_models", 3), ("saliency", 3), ("localisation", 2)):
+        assert len(list((trained / name / "pictures").glob("*.png"))) == count
+        with Image.open(trained / name / "sheet.png") as sheet:
+            assert sheet.width > 240
+
+
+def test_metrics_json_has_its_keys_and_they_agree(trained: Path) -> None:
+    metrics = read_json(trained / "metrics.json")
+    rows = [metrics["localisation"], metrics["baselines"]["centre_box"], metrics["baselines"]["whole_image"]]
+    for row in rows:
+        assert {"top1_error", "top5_error", "gt_known_accuracy", "mean_iou"} <= set(row)
+        assert row["top1_error"] >= metrics["classification"]["top1_error"]
+        assert row["top5_error"] >= metrics["classification"]["top5_error"]
+        assert row["top1_error"] >= row["top5_error"]
+    assert metrics["images"] == metrics["localisation"]["images"] == 26
+    assert metrics["images_per_second"] > 0
+    assert metrics["unreadable"] == []
+
+
+def test_predictions_csv_reproduces_the_metrics(trained: Path) -> None:
+    with (trained / "localisation" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "image",
+        "rank",
+        "class_index",
+        "wnid",
+        "score",
+        "xmin",
+        "ymin",
+        "xmax",
+        "ymax",
+        "iou",
+        "correct",
+    ]
+    pictures = {row["image"] for row in rows}
+    assert len(rows) == 5 * 26
+    assert len(pictures) == 26
+    right = {name: [int(r["correct"]) for r in rows if r["image"] == name] for name in pictures}
+    localisation = read_json(trained / "metrics.json")["localisation"]
+    assert localisation["top1_error"] == pytest.approx(1 - sum(r[0] for r in right.values()) / 26)
+    assert localisation["top5_error"] == pytest.approx(1 - sum(any(r) for r in right.values()) / 26)
+    for low, high in (("xmin", "xmax"), ("ymin", "ymax")):
+        assert all(0 <= int(r[low]) <= int(r[high]) < 70 for r in rows)
+    assert all((float(r["iou"]) >= 0.5) or not int(r["correct"]) for r in rows)
+
+
+def test_tensorboard_holds_curves_and_pictures(trained: Path) -> None:
+    logged = events(trained)
+    for tag in ("train/loss", "val/top1_error", "val/top5_error", "test/top1_error", "localisation/gt_known_accuracy"):
+        assert tag in logged.Tags()["scalars"], tag
+    assert [e.step for e in logged.Scalars("val/top1_error")] == [2, 5]
+    assert [e.step for e in logged.Scalars("localisation_centre_box/gt_known_accuracy")] == [3, 6, 6]
+    assert len(logged.Images("saliency/pictures")) == 3  # two epochs and the test
+    assert len(logged.Images("class_models/sheet")) == 3
+    assert len(logged.Images("localisation/pictures")) == 1
+
+
+def test_checkpoint_loads_with_weights_only(trained: Path) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["deepinside"]["model"] == "shapes_convnet"
+    assert checkpoint["deepinside"]["preprocessing"]["crop"] == 64
+
+
+def test_a_run_is_not_overwritten_unasked(trained: Path) -> None:
+    before = (trained / "metrics.json").read_bytes()
+    done = run("train.py", *SMALL, f"out={trained}", code=2)
+    assert done.stderr.count("\n") == 1
+    assert f"resume={trained}" in done.stderr
+    assert (trained / "metrics.json").read_bytes() == before
+
+
+def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """One epoch, then a second by resume: as many steps as two epochs at a stretch, logged where they belong."""
+    same = (*SMALL, "class_models.count=0", "saliency.images=0", "localisation.enabled=false", "optim.schedule=step")
+    run("train.py", *same, "trainer.max_epochs=2", f"out={tmp_path / 'whole'}")
+    run("train.py", *same, "trainer.max_epochs=1", f"out={tmp_path / 'parts'}")
+    run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2")
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "parts")
+    )
+    assert parts["epoch"] == 1
+    assert parts["global_step"] == whole["global_step"] == 6
+    assert [e.step for e in events(tmp_path / "parts").Scalars("val/top1_error")] == [2, 5]
+    assert all(torch.isfinite(v).all() for v in parts["state_dict"].values())
+    assert read_json(tmp_path / "parts" / "metrics.json")["images"] == 26
+
+
+def test_resume_needs_a_run(tmp_path: Path) -> None:
+    done = run("train.py", f"resume={tmp_path}", code=2)
+    assert "config.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("devices", [2])
+def test_two_processes_evaluate_every_picture_once(tmp_path: Path, devices: int) -> None:
+    """27 pictures on two processes are neither 26 nor 28."""
+    odd = [a for a in SMALL if not a.startswith("data.shapes_val")]
+    ddp = (f"trainer.devices={devices}", "trainer.strategy=ddp", "trainer.max_epochs=1", "data.shapes_val=27")
+    run("train.py", *odd, *ddp, *EVERY, f"out={tmp_path}")
+    assert read_json(tmp_path / "metrics.json")["images"] == 27
+    with (tmp_path / "localisation" / "predictions.csv").open() as file:
+        names = [row["image"] for row in csv.DictReader(file) if row["rank"] == "1"]
+    assert names == sorted(names)
+    assert len(set(names)) == len(names) == 27
+    logged = events(tmp_path)
+    assert [e.value for e in logged.Scalars("val/images")] == [27.0]
+    assert [e.value for e in logged.Scalars("test/images")] == [27.0]
+    assert len(list((tmp_path / "class_models" / "pictures").glob("*.png"))) == 3
+    assert len(logged.Images("saliency/pictures")) == 2
+    same = ("task=localise", f"run={tmp_path}", f"out={tmp_path / 'alone'}", "trainer.accelerator=cpu")
+    run("analyse.py", *same)
+    together, alone = read_json(tmp_path / "metrics.json"), read_json(tmp_path / "alone" / "metrics.json")
+    assert alone["images"] == 27
+    for key in ("localisation", "classification"):
+        assert alone[key] == pytest.approx(together[key])
+    assert alone["baselines"]["centre_box"] == pytest.approx(together["baselines"]["centre_box"])
+
+
+def test_analyse_class_model(trained: Path, tmp_path: Path) -> None:
+    arguments = (
+        "task=class_model",
+        f"run={trained}",
+        "classes=star,1",
+        "class_models.steps=3",
+        "trainer.accelerator=cpu",
+    )
+    done = run("analyse.py", *arguments, f"out={tmp_path}")
+    assert str(tmp_path) in done.stdout
+    assert {p.name for p in (tmp_path / "pictures").iterdir()} == {"0004_star.png", "0001_ring.png"}
+    assert [c["class"] for c in read_json(tmp_path / "metrics.json")["classes"]] == ["star", "ring"]
+    assert len(events(tmp_path).Images("class_models/sheet")) == 1
+
+
+def test_analyse_saliency_of_photographs(trained: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (90, 130), (200, 30, 30)).save(tmp_path / "photo.jpg")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    paths = f"images={tmp_path}/photo.jpg,{tmp_path}/broken.jpg"
+    done = run(
+        "analyse.py", "task=saliency", f"run={trained}", paths, f"out={tmp_path / 'out'}", "trainer.accelerator=cpu"
+    )
+    assert "broken" in done.stdout + done.stderr
+    metrics = read_json(tmp_path / "out" / "metrics.json")
+    assert [row["image"] for row in metrics["pictures"]] == ["photo"]
+    assert len(metrics["unreadable"]) == 1
+    assert [p.name for p in (tmp_path / "out" / "pictures").iterdir()] == ["00000_photo.png"]
+
+
+def test_analysis_lands_in_the_run_by_default(trained: Path) -> None:
+    run("analyse.py", "task=saliency", f"run={trained}", "saliency.images=2", "trainer.accelerator=cpu")
+    assert len(read_json(trained / "saliency" / "metrics.json")["pictures"]) == 2
+    reloaded = load_config(AnalyseConfig, [f"config={trained / 'saliency' / 'config.yaml'}"], ROOT / "configs")
+    assert reloaded.task == "saliency"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("task=localise",), "nothing to analyse"),
+        (("task=localize",), "did you mean"),
+        (("task=class_model", "classes=unicorn"), "no class 'unicorn'"),
+        (("task=saliency", "images=absent.jpg"), "absent.jpg"),
+        (("task=saliency", "trainer.accelerator=gpuu"), "gpuu"),
+        (("task=saliency", "trainer.devices=none"), "trainer"),
+    ],
+)
+def test_mistakes_end_in_one_line(trained: Path, arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    given = arguments if words in ("nothing to analyse", "did you mean") else (*arguments, f"run={trained}")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "analyse.py"), *given, f"out={tmp_path / 'x'}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_fine_tuning_on_a_real_tree_with_a_broken_picture(tmp_path: Path) -> None:
+    """Three classes, a file of weights with a thousand, one validation picture broken: it is told, boxes are scored."""
+    root, weights, out = trees.official(tmp_path / "tree"), tmp_path / "weights.pth", tmp_path / "run"
+    broken = root / "ILSVRC" / "Data" / "CLS-LOC" / "val" / "ILSVRC2012_val_00000002.JPEG"
+    broken.write_bytes(broken.read_bytes()[:200])
+    torch.save(zoo.squeezenet1_1().state_dict(), weights)
+    done = run(
+        "train.py",
+        *("data.name=ilsvrc", f"data.root={root}", "data.crop=64", "data.resize=72", "data.workers=1"),
+        *("model.name=squeezenet1_1", f"model.weights={weights}", "optim.freeze=true"),
+        *("trainer.max_epochs=1", "trainer.accelerator=cpu", "class_models.steps=2", f"out={out}"),
+    )
+    assert "has 1000 classes, the new head classifier.1.weight, classifier.1.bias has 3" in done.stdout
+    assert "ILSVRC2012_val_00000002" in done.stderr
+    metrics = read_json(out / "metrics.json")
+    assert (metrics["images"], metrics["localisation"]["images"], len(metrics["unreadable"])) == (2, 2, 1)
+    before, after = (torch.load(path, weights_only=True) for path in (weights, out / "checkpoints" / "last.ckpt"))
+    state = after["state_dict"]
+    assert torch.equal(before["features.0.weight"], state["convnet.net.features.0.weight"])
+    assert state["convnet.net.classifier.1.weight"].shape == (3, 512, 1, 1)
+    assert after["deepinside"]["classes"]["ids"] == list(trees.WNIDS)
+
+
+def test_a_folder_without_boxes_is_classified(tmp_path: Path) -> None:
+    root = trees.class_folders(tmp_path / "pictures", {"cats": 12, "dogs": 12})
+    small = ("data.crop=64", "data.resize=70", "data.workers=0", "trainer.max_epochs=1", "trainer.accelerator=cpu")
+    out = tmp_path / "run"
+    run("train.py", "data.name=folder", f"data.root={root}", "model.name=squeezenet1_1", *small, f"out={out}")
+    metrics = read_json(out / "metrics.json")
+    assert metrics["images"] == 2
+    assert set(metrics) == {"images", "classification", "unreadable"}
+    done = run("analyse.py", "task=localise", f"run={out}", code=2)
+    assert "needs boxes" in done.stderr
