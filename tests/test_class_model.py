@@ -66,6 +66,19 @@ def test_model_is_left_as_it_was_under_inference_mode() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_class_shut_at_the_zero_image_is_found_all_the_same() -> None:
+    """A ReLU behind the last layer, as SqueezeNet has: its bias keeps class 1, not class 0, shut at the zero image."""
+    model = nn.Sequential(Linear(2), nn.ReLU())
+    linear = model[0].forward
+    model[0].forward = lambda images: linear(images) - torch.tensor([-1.0, 5.0])  # type: ignore
+    found = optimise_class_models(model, torch.tensor([0, 1]), (6, 6), MEAN, lam=1e-3, steps=20)
+    alone = optimise_class_models(model, torch.tensor([1]), (6, 6), MEAN, lam=1e-3, steps=20)
+    assert float(found.squared_norms[0, 0]) == 0.0
+    assert float(found.squared_norms[0, 1]) > 0.0
+    assert float(found.scores[-1, 1]) > 10.0
+    torch.testing.assert_close(found.images[1], alone.images[0], rtol=1e-5, atol=1e-5)
+
+
 def test_objectives() -> None:
     scores, classes = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([1])
     assert float(class_score(scores, classes)) == 2.0

@@ -41,7 +41,7 @@ def optimise_class_models(
     size: tuple[int, int],
     mean: Sequence[float],
     *,
-    lam: float = 1e-4,
+    lam: float = 1e-5,
     steps: int = 200,
     optimiser: Callable[[list[Tensor]], Optimizer] = lambda images: Adam(images, lr=1.0),
     objective: Objective = class_score,
@@ -49,6 +49,8 @@ def optimise_class_models(
     seed: int = 0,
 ) -> ClassModels:
     """I* = argmax_I S_c(I) - lam * ||I||_2^2 by gradient ascent from the zero image, weights fixed (paper, section 2).
+
+    Where the zero image gives a class no gradient at all, its ascent starts from faint noise instead.
 
     model: pictures (K, 3, H, W) in [0, 1] -> class scores (K, C); used in eval mode and left as it was.
     classes: (K,) int64. size: (H, W). mean: channel means in [0, 1]. The model sees mean + I / 255: I lives in
@@ -65,7 +67,7 @@ def optimise_class_models(
         like = next(bare.parameters())
         classes = classes.to(like.device).clone()  # it may come from inference mode
         centre = like.new_tensor(mean).view(3, 1, 1)
-        images = like.new_zeros(len(classes), 3, *size).requires_grad_()
+        images = _start(bare, centre, classes, size).requires_grad_()
         ascent = optimiser([images])
         for _ in range(steps):
             scores = bare((centre + images / 255).roll(next(shifts), (-2, -1)))
@@ -86,6 +88,25 @@ def class_model_picture(image: Tensor, mean: Sequence[float], contrast: float = 
     top = float(torch.quantile(image.abs().flatten().float(), contrast)) or 1.0
     centre = torch.tensor(mean, device=image.device).view(3, 1, 1) * 255
     return (centre + image * (110 / top)).round().clamp(0, 255).to(torch.uint8)
+
+
+def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: tuple[int, int]) -> Tensor:
+    """The zero image; faint noise, drawn by class, where the score has no gradient at all there.
+
+    A ReLU before the soft-max (SqueezeNet has one) can be shut for a class all over the zero image, which then is a
+    stationary point. The noise grows from 4 to 128 grey levels until the class has a gradient.
+    """
+    images = centre.new_zeros(len(classes), 3, *size)
+    for sigma in (4, 8, 16, 32, 64, 128):
+        picture = (centre + images / 255).requires_grad_()
+        score = class_score(bare(picture), classes).sum()
+        shut = torch.autograd.grad(score, picture)[0].flatten(1).abs().amax(1) == 0
+        for i in shut.nonzero()[:, 0].tolist():
+            generator = torch.Generator().manual_seed(int(classes[i]))
+            images[i] = torch.randn(3, *size, generator=generator).to(images) * sigma
+        if not shut.any():
+            break
+    return images
 
 
 def _shifts(jitter: int, seed: int) -> Iterator[tuple[int, int]]:

@@ -77,7 +77,10 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = SGD(trained, self.optim.lr, self.optim.momentum, weight_decay=self.optim.weight_decay)
+        numbers = self.optim
+        optimizer = SGD(
+            trained, numbers.lr, numbers.momentum, weight_decay=numbers.weight_decay, nesterov=numbers.nesterov
+        )
         if self.optim.schedule == "plateau":
             plateau = ReduceLROnPlateau(optimizer, "min", self.optim.factor, self.optim.patience)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/top1_error"}}

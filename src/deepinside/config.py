@@ -94,6 +94,7 @@ class TrainerConfig:
 class OptimConfig:
     lr: float = option(0.01, "learning rate of SGD", low=0)
     momentum: float = option(0.9, "momentum of SGD", low=0, high=1)
+    nesterov: bool = option(False, "Nesterov's momentum")
     weight_decay: float = option(5e-4, "L2 penalty of SGD; the gradient gets weight_decay * w", low=0)
     schedule: str = option("plateau", "plateau, step, cosine", ("plateau", "step", "cosine"))
     factor: float = option(0.1, "what plateau and step multiply the rate by", low=0, high=1)
@@ -110,7 +111,7 @@ class ClassModelsConfig:
     )
     count: int = option(10, "classes shown by train.py, spread over the class list; 0: none", low=0)
     objective: str = option("score", "what is maximised: score (paper) or softmax", ("score", "softmax"))
-    lam: float = option(1e-4, "lambda of lambda * ||I||_2^2, I mean-subtracted in 0..255", low=0)
+    lam: float = option(1e-5, "lambda of lambda * ||I||_2^2, I mean-subtracted in 0..255", low=0)
     steps: int = option(200, "ascent steps", low=1)
     lr: float = option(1.0, "step size in grey levels", low=0)
     jitter: int = option(0, "beyond the paper: random shift each step, pixels", low=0)

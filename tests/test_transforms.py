@@ -1,0 +1,94 @@
+"""Training jitter as the literature has it, and evaluation's geometry."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepinside.config import DataConfig
+from deepinside.data.transforms import (
+    RGB_EIGENVALUES,
+    RGB_EIGENVECTORS,
+    ColourNoise,
+    Contrast,
+    centre_crop,
+    resize_whole,
+    training_transform,
+)
+from deepinside.models.convnet import Preprocessing
+
+NUMBERS = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.2, 0.2), 70, 64)
+PLAIN = DataConfig(colour_noise=0.0, erase=0.0)
+
+
+def picture(height: int = 80, width: int = 100) -> Tensor:
+    return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_plain_training_view_is_a_crop_of_the_resized_picture_or_its_mirror() -> None:
+    torch.manual_seed(0)
+    whole = resize_whole(picture(), 70).float() / 255
+    for _ in range(5):
+        crop = training_transform(PLAIN, NUMBERS)(picture())
+        places = [
+            (top, left, mirrored)
+            for mirrored in (False, True)
+            for top in range(whole.shape[1] - 63)
+            for left in range(whole.shape[2] - 63)
+            if torch.allclose(
+                crop.flip(-1) if mirrored else crop, whole[:, top : top + 64, left : left + 64], atol=1e-6
+            )
+        ]
+        assert len(places) == 1
+
+
+def test_zeroed_out_parts_have_the_mean_colour() -> None:
+    torch.manual_seed(0)
+    transform = training_transform(DataConfig(colour_noise=0.0, erase=1.0), NUMBERS)
+    mean = torch.tensor(NUMBERS.mean).view(3, 1, 1)
+    shares = [float((transform(picture()) == mean).all(0).float().mean()) for _ in range(20)]
+    assert min(shares) > 0.01
+    assert max(shares) < 0.22
+
+
+def test_colour_noise_has_the_published_covariance() -> None:
+    """One shift a picture, the same for all pixels, with covariance sigma^2 P diag(lambda^2) P'."""
+    torch.manual_seed(0)
+    noise = ColourNoise(0.1)
+    shifted = noise(torch.zeros(3, 4, 4))
+    assert torch.equal(shifted, shifted[:, :1, :1].expand(3, 4, 4))
+    draws = torch.stack([noise(torch.zeros(3, 1, 1))[:, 0, 0] for _ in range(4000)]).double()
+    vectors, values = torch.tensor(RGB_EIGENVECTORS).double(), torch.tensor(RGB_EIGENVALUES).double()
+    expected = 0.01 * vectors @ torch.diag(values**2) @ vectors.T
+    torch.testing.assert_close(draws.T.cov(), expected, rtol=0.1, atol=2e-6)
+    torch.testing.assert_close(vectors @ vectors.T, torch.eye(3).double(), rtol=0, atol=1e-3)
+
+
+def test_contrast_scales_round_the_mean() -> None:
+    torch.manual_seed(0)
+    mean = torch.tensor(NUMBERS.mean).view(3, 1, 1)
+    image = mean + torch.randn(3, 8, 8)
+    factors = []
+    for _ in range(50):
+        ratio = (Contrast([0.25, 1.2], 0.0, NUMBERS.mean)(image) - mean) / (image - mean)
+        factors.append(float(ratio.mean()))
+        torch.testing.assert_close(ratio, torch.full_like(ratio, factors[-1]), rtol=1e-2, atol=1e-2)
+    assert 0.25 <= min(factors) < 0.35
+    assert 1.1 < max(factors) <= 1.2
+
+
+def test_noise_stays_below_its_sigma() -> None:
+    torch.manual_seed(0)
+    noisy = Contrast([1.0, 1.0], 0.3, NUMBERS.mean)
+    sigmas = [float((noisy(torch.zeros(3, 64, 64))).std()) for _ in range(20)]
+    assert max(sigmas) < 0.31
+    assert max(sigmas) > 3 * min(sigmas)
+
+
+@pytest.mark.parametrize(("size", "expected"), [((80, 100), (70, 87)), ((100, 80), (87, 70)), ((70, 90), (70, 90))])
+def test_whole_pictures_keep_their_aspect(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert tuple(resize_whole(picture(*size), 70).shape[1:]) == expected
+
+
+def test_centre_crop_is_central() -> None:
+    image = picture(70, 90)
+    assert torch.equal(centre_crop(image, 64), image[:, 3:67, 13:77])
