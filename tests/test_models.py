@@ -100,6 +100,16 @@ def test_another_number_of_classes_replaces_the_head_and_says_so(squeezenet_file
     assert [tuple(p.shape) for p in convnet.head_parameters()] == [(10, 512, 1, 1), (10,)]
 
 
+def test_classes_that_the_weights_know_keep_their_rows(squeezenet_file: Path) -> None:
+    classes = Classes(("n01440764", "n99999999", "n15075141"), ("tench", "unheard of", "toilet tissue"))
+    convnet = build("squeezenet1_1", str(squeezenet_file), classes)
+    old, new = torch.load(squeezenet_file, weights_only=True), convnet.net.state_dict()
+    for key in convnet.head:
+        assert torch.equal(new[key][[0, 2]], old[key][[0, 999]])
+    assert not any(torch.equal(new[convnet.head[0]][1], row) for row in old[convnet.head[0]])
+    assert "2 classes that they know" in convnet.said[1]  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("name", "head"),
     [

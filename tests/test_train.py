@@ -257,7 +257,7 @@ def test_fine_tuning_on_a_real_tree_with_a_broken_picture(tmp_path: Path) -> Non
         *("model.name=squeezenet1_1", f"model.weights={weights}", "optim.freeze=true"),
         *("trainer.max_epochs=1", "trainer.accelerator=cpu", "class_models.steps=2", f"out={out}"),
     )
-    assert "has 1000 classes, the new head classifier.1.weight, classifier.1.bias has 3" in done.stdout
+    assert "has 1000 classes, the new head classifier.1.weight, classifier.1.bias has 3;" in done.stdout
     assert "ILSVRC2012_val_00000002" in done.stderr
     metrics = read_json(out / "metrics.json")
     assert (metrics["images"], metrics["localisation"]["images"], len(metrics["unreadable"])) == (2, 2, 1)

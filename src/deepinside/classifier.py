@@ -61,18 +61,20 @@ class Classifier(LightningModule):
         """Nothing: what is looked at in predict, pictures or classes, is the callbacks' business."""
 
     def _measure(self, stage: str, batch: dict[str, Any]) -> None:
+        """Logs on every batch, measured or not: a process that did not would leave the others waiting."""
         known = batch["label"] >= 0
-        if not known.any():
-            return
-        scores, labels = self(batch["image"][known]), batch["label"][known]
-        hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
-        losses = F.cross_entropy(scores, labels, reduction="none")
+        values: dict[str, Tensor] = {}
+        if known.any():
+            scores, labels = self(batch["image"][known]), batch["label"][known]
+            hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
+            losses = F.cross_entropy(scores, labels, reduction="none")
+            values = {"loss": losses, "top1_error": ~hits[:, 0], "top5_error": ~hits.any(1)}
         images = cast(SumMetric, self.images[stage])
         images.update(known.sum())
         self.log(f"{stage}/images", images, on_step=False, on_epoch=True)
-        for name, values in zip(MEASURES, (losses, ~hits[:, 0], ~hits.any(1)), strict=True):
+        for name in MEASURES:
             mean = cast(MeanMetric, self.means[f"{stage}_{name}"])
-            mean.update(values.float())
+            mean.update(values[name].float() if values else 0.0, weight=1.0 if values else 0.0)
             self.log(f"{stage}/{name}", mean, prog_bar=name == "top1_error", on_step=False, on_epoch=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -46,7 +46,7 @@ def draw_explanation(shown: Explanation) -> Image.Image:
     picture = _pixels(shown.frame)
     warm = heat(shown.saliency)
     strength = (warm.max(-1, keepdims=True) / 255.0) ** 0.7
-    overlay = (picture * 0.55 * (1 - strength) + warm * strength).clip(0, 255).astype(np.uint8)
+    overlay = (picture * 0.75 * (1 - strength) + warm * strength).clip(0, 255).astype(np.uint8)
     tiles = [("picture", _tile(picture)), ("saliency", _tile(warm)), ("overlay", _tile(overlay))]
     if shown.mask is not None:
         tiles.append(("GraphCut, boxes", _with_boxes(shown, picture)))

@@ -51,10 +51,13 @@ def build_convnet(
         _load(net, weights.state, head if had != num_classes else (), model)
         if had != num_classes:
             if data_classes is None:
-                raise UserError(
-                    f"model.num_classes={num_classes}, but {model.weights} has {had} classes: train.py fine-tunes"
-                )
-            report(f"fine-tuning: {model.weights} has {had} classes, the new head {', '.join(head)} has {num_classes}")
+                outputs = f"model.num_classes={num_classes}, but {model.weights} has {had} classes"
+                raise UserError(f"{outputs}: train.py fine-tunes")
+            kept = _keep_known_rows(net, head, weights, _classes(model.name, weights, None, had or 0), data_classes)
+            report(f"fine-tuning: {model.weights} has {had} classes, the new head {', '.join(head)} has {num_classes};")
+            report(
+                f"  it starts from the weights' own rows for the {kept} classes that they know, at random for the rest"
+            )
     preprocessing = _preprocessing(model, data, weights)
     classes = _classes(model.name, weights if had == num_classes else None, data_classes, num_classes)
     convnet = ConvNet(model.name, net, preprocessing, classes, head)
@@ -104,6 +107,18 @@ def _load(net: nn.Module, state: dict[str, Tensor], new_head: tuple[str, ...], m
                 f"model.weights={model.weights} does not fit {model.name}: it {words} '{keys[0]}' ({len(keys)} such)"
             )
     net.load_state_dict(given, strict=False)
+
+
+def _keep_known_rows(net: nn.Module, head: tuple[str, ...], weights: Weights, before: Classes, after: Classes) -> int:
+    """Copies into the new head what the old one had for classes of the same identifier; how many these are."""
+    places = {identifier: i for i, identifier in enumerate(before.ids)}
+    known = [(new, places[identifier]) for new, identifier in enumerate(after.ids) if identifier in places]
+    with torch.no_grad():
+        for key in head:
+            for new, old in known:
+                if new < len(parameter := net.get_parameter(key)):
+                    parameter[new] = weights.state[key][old]
+    return len(known)
 
 
 def _preprocessing(model: ModelConfig, data: DataConfig, weights: Weights | None) -> Preprocessing:
