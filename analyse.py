@@ -4,9 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepinside.config import TASKS, AnalyseConfig, help_text
+from deepinside.config import TASKS, AnalyseConfig, TrainerConfig, help_text
 from deepinside.errors import UserError
-from deepinside.launch import check_run, make_trainer, newest_run, print_results, run_script, write_json
+from deepinside.launch import (
+    check_run,
+    make_folder,
+    make_trainer,
+    newest_run,
+    print_results,
+    run_script,
+    write_json,
+)
 from deepinside.load_config import argument_value, load_config, save_config
 
 if TYPE_CHECKING:
@@ -38,6 +46,9 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"task is needed: one of {', '.join(TASKS)}")
     if run and argument_value(arguments, "model.weights") is None:
         config.model.weights = str(run / "checkpoints" / "last.ckpt")
+    for key, task in (("classes", "class_model"), ("images", "saliency")):
+        if getattr(config, key) is not None and config.task != task:
+            raise UserError(f"{key} belongs to task={task}, not to task={config.task}")
     if config.model.weights == "none":
         raise UserError(
             "there is nothing to analyse: give run=DIR, run=latest, or model.name=... with model.weights=..."
@@ -58,9 +69,9 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
     convnet = build_convnet(config.model, config.data)
     say(f"deepinside: {config.task} -> {out}\n{convnet.summary()}")
     if rank_zero_only.rank == 0:
-        out.mkdir(parents=True, exist_ok=True)
-        for old in out.glob("events.out.tfevents.*"):  # an analysis that is made again replaces itself
-            old.unlink()
+        make_folder(out)
+        for old in (*out.glob("events.out.tfevents.*"), *out.glob("pictures/*.png"), *out.glob("sheet.png")):
+            old.unlink()  # an analysis that is made again replaces itself
         save_config(config, out / "config.yaml")
     task = {"class_model": class_model, "saliency": saliency, "localise": localise}[config.task or ""]
     metrics = task(config, Classifier(convnet), out)
@@ -68,6 +79,11 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
         write_json(out / "metrics.json", metrics)
         print(f"results: {out}   (metrics.json, pictures/)")
         print(f"look:    tensorboard --logdir {out} --samples_per_plugin images=100")
+
+
+def enough(trainer: TrainerConfig, items: int) -> TrainerConfig:
+    """One device for a handful of things: a process with nothing to do would stop the others."""
+    return replace(trainer, devices=1) if trainer.devices == "auto" and items < 64 else trainer
 
 
 def class_model(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[str, Any]:
@@ -81,7 +97,12 @@ def class_model(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[
     known = module.convnet.classes
     classes = find_classes(config.classes, known) if config.classes else spread(config.class_models.count, len(known))
     callback = ClassModels(config.class_models, classes, out)
-    trainer = make_trainer(config.trainer, out, [callback, progress()], own_samplers=False)
+    trainer = make_trainer(
+        enough(config.trainer, len(classes)),
+        out,
+        [callback, *progress(config.trainer.enable_progress_bar)],
+        own_samplers=False,
+    )
     trainer.predict(module, DataLoader(torch.tensor(classes), batch_size=16), return_predictions=False)
     return {"classes": callback.results}
 
@@ -98,7 +119,12 @@ def saliency(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[str
         source = open_split(config.data, "val", config.seed)
     callback = SaliencyMaps(1, None if config.images else config.saliency.images, config.saliency.crops, out)
     data = PictureData(config.data, module.convnet, val=source)
-    trainer = make_trainer(config.trainer, out, [callback, progress()], own_samplers=True)
+    trainer = make_trainer(
+        enough(config.trainer, len(source)),
+        out,
+        [callback, *progress(config.trainer.enable_progress_bar)],
+        own_samplers=True,
+    )
     trainer.predict(module, data, return_predictions=False)
     return {"pictures": callback.results, "unreadable": sorted(gather(list(data.unreadable)))}
 
@@ -114,7 +140,9 @@ def localise(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[str
     callback = Localisation(config.localisation, out)
     small_batches = replace(config.data, batch_size=8)  # the boxes take the time, not the batch: let progress show
     data = PictureData(small_batches, module.convnet, val=source)
-    trainer = make_trainer(config.trainer, out, [callback, progress()], own_samplers=True)
+    trainer = make_trainer(
+        config.trainer, out, [callback, *progress(config.trainer.enable_progress_bar)], own_samplers=True
+    )
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
         print_results(callback.results)

@@ -1,12 +1,21 @@
 """Train or fine-tune a ConvNet, watch what it looks at, and measure it: see `python train.py --help`."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deepinside.config import TrainConfig, help_text, recipe_name
 from deepinside.errors import UserError
-from deepinside.launch import check_run, classification_results, make_trainer, print_results, run_script, write_json
+from deepinside.launch import (
+    check_run,
+    classification_results,
+    make_folder,
+    make_trainer,
+    print_results,
+    run_script,
+    write_json,
+)
 from deepinside.load_config import argument_value, load_config, save_config
 
 RECIPES = Path(__file__).resolve().parent / "configs"
@@ -28,7 +37,10 @@ def main(arguments: list[str]) -> None:
         return
     resumed = argument_value(arguments, "resume")
     below = check_run(Path(resumed), "resume") / "config.yaml" if resumed else None
-    train(load_config(TrainConfig, arguments, RECIPES, below))
+    config = load_config(TrainConfig, arguments, RECIPES, below)
+    if config.resume != resumed or (resumed and argument_value(arguments, "out")):
+        raise UserError("resume=FOLDER stands on the command line, without out: the run goes on where it lies")
+    train(config)
 
 
 def train(config: TrainConfig) -> None:
@@ -45,7 +57,6 @@ def train(config: TrainConfig) -> None:
     say = rank_zero_only(print)
     name = config.name or f"{config.data.name}_{config.model.name}"
     out = Path(config.resume or config.out or f"runs/{name}")
-    _check_folder(config, out)
     say(f"deepinside: {name} -> {out}   defaults: configs/{recipe_name(config)}.yaml, seed {config.seed}")
 
     seed_everything(config.seed, workers=True, verbose=False)
@@ -65,14 +76,20 @@ def train(config: TrainConfig) -> None:
     localisation = Localisation(config.localisation, out / "localisation") if localised else None
     checkpoints = [  # two, since Lightning's save_last writes last.ckpt only when best.ckpt is written
         ModelCheckpoint(out / "checkpoints", "best", "val/top1_error", mode="min", enable_version_counter=False),
-        ModelCheckpoint(out / "checkpoints", "last", enable_version_counter=False),
+        ModelCheckpoint(out / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     measured = [localisation] if localisation else []
-    callbacks = [*looks, *measured, *checkpoints, LearningRateMonitor("step"), progress()]
+    callbacks = [
+        *looks,
+        *measured,
+        *checkpoints,
+        LearningRateMonitor("step"),
+        *progress(config.trainer.enable_progress_bar),
+    ]
     trainer = make_trainer(config.trainer, out, callbacks, own_samplers=True)
     if trainer.is_global_zero:
-        out.mkdir(parents=True, exist_ok=True)
-        save_config(config, out / "config.yaml")
+        _prepare_folder(config, out)
+        save_config(replace(config, name=name, out=None, resume=None, overwrite=False), out / "config.yaml")
 
     last = out / "checkpoints" / "last.ckpt"
     trainer.fit(module, data, ckpt_path=str(last) if config.resume else None, weights_only=True)
@@ -85,24 +102,26 @@ def train(config: TrainConfig) -> None:
         _last_words(out, metrics, unreadable)
 
 
-def _check_folder(config: TrainConfig, out: Path) -> None:
-    """A run is never overwritten unasked. Only the first process looks: the others start when the folder exists."""
-    from lightning.pytorch.utilities import rank_zero_only
-
-    if rank_zero_only.rank != 0 or config.resume or not (out / "config.yaml").exists():
-        return
-    if not config.overwrite:
+def _prepare_folder(config: TrainConfig, out: Path) -> None:
+    """A finished or resumable run is never overwritten unasked; of the folder, only what a run writes is removed."""
+    if not config.resume and (out / "checkpoints" / "last.ckpt").exists() and not config.overwrite:
         raise UserError(
             f"{out} holds a run: resume={out} continues it, name=... starts another, overwrite=true replaces it"
         )
-    shutil.rmtree(out)
+    make_folder(out)
+    if not config.resume:
+        for folder in ("checkpoints", "class_models", "saliency", "localisation"):
+            shutil.rmtree(out / folder, ignore_errors=True)
+        for file in (*out.glob("events.out.tfevents.*"), *out.glob("metrics.json")):
+            file.unlink()
 
 
 def _last_words(out: Path, metrics: dict[str, Any], unreadable: list[str]) -> None:
     print_results(metrics)
     if unreadable:
-        print(f"{len(unreadable)} pictures could not be decoded and were left out: {', '.join(unreadable[:5])}, ...")
-    print(f"results: {out}   (metrics.json, checkpoints/, class_models/, saliency/, localisation/)")
+        print(f"{len(unreadable)} pictures could not be read and were left out; metrics.json names them")
+    folders = [f"{path.name}/" for path in sorted(out.iterdir()) if path.is_dir()]
+    print(f"results: {out}   (metrics.json, {', '.join(folders)})")
     print(f"look:    tensorboard --logdir {out.parent} --samples_per_plugin images=100")
     print(f"deeper:  python analyse.py task=class_model run={out} classes=all")
 

@@ -20,8 +20,10 @@ def spread(count: int, total: int) -> list[int]:
 
 
 def due(trainer: Trainer, every: int) -> bool:
-    """Whether this validation, in training, is one of every so many epochs; the first epoch counts."""
-    return every > 0 and not trainer.sanity_checking and trainer.current_epoch % every == 0
+    """Whether this validation, in training, is one of every so many epochs, in whole validations; the first counts."""
+    between = trainer.check_val_every_n_epoch or 1
+    validation = trainer.current_epoch // between
+    return every > 0 and not trainer.sanity_checking and validation % max(1, round(every / between)) == 0
 
 
 def gather(items: list[T]) -> list[T]:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.gathering import due, gather, log_numbers, log_picture, save_picture, spread
 from deepinside.attribution.crops import ten_crops
-from deepinside.boxes import scale_boxes, to_inclusive
+from deepinside.boxes import scale_boxes, to_inclusive, to_whole_pixels
 from deepinside.classifier import Classifier
 from deepinside.config import LocalisationConfig
 from deepinside.data.module import WholePicture
@@ -34,9 +34,9 @@ class Outcome:
 class Localisation(Callback):
     """Localises (paper, section 3.2) some validation pictures every `settings.every` epochs, and all of them at test.
 
-    Logs `localisation/*`: top1_error, top5_error, gt_known_accuracy, mean_iou of the method, of the centred 72% box and
-    of the whole picture. At test, `results` is what metrics.json holds; with a `folder` it gets predictions.csv and
-    `settings.pictures` panels. Works on a Classifier; leaves training as it was.
+    Logs `localisation/*` and, at test, `test_localisation/*`: top1_error, top5_error, gt_known_accuracy, mean_iou of
+    the method, of the centred 72% box and of the whole picture. At test, `results` is what metrics.json holds; with a
+    `folder` it gets predictions.csv and `settings.pictures` panels. Works on a Classifier; leaves training as it was.
     """
 
     def __init__(self, settings: LocalisationConfig, folder: Path | None = None) -> None:
@@ -44,9 +44,10 @@ class Localisation(Callback):
         self.error = LocalisationError()
         self.outcomes: list[Outcome] = []
         self.results: dict[str, Any] = {}
+        self.seconds = 0.0
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.error, self.outcomes, self.start = self.error.to(pl_module.device), [], time.monotonic()
+        self.error, self.outcomes, self.seconds = self.error.to(pl_module.device), [], 0.0
         self.error.reset()
 
     on_test_epoch_start = on_validation_epoch_start
@@ -66,10 +67,10 @@ class Localisation(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if due(trainer, self.settings.every):
-            log_numbers(trainer, _curves(self.error.compute()))
+            log_numbers(trainer, _curves(self.error.compute(), "localisation"))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        seconds = time.monotonic() - self.start
+        seconds = max(gather([self.seconds]))
         measured = self.error.compute()
         outcomes = sorted(gather(self.outcomes), key=lambda outcome: outcome.index)
         if len({outcome.index for outcome in outcomes}) != len(outcomes):
@@ -77,17 +78,19 @@ class Localisation(Callback):
         self.results = _results(measured, len(outcomes), seconds)
         if not trainer.is_global_zero:
             return
-        log_numbers(trainer, _curves(measured))
+        log_numbers(trainer, _curves(measured, "test_localisation"))  # other pictures, so another curve
         if self.folder is not None:
             _write_predictions(self.folder / "predictions.csv", outcomes)
         self._draw(trainer, outcomes)
 
     def _localise(self, module: LightningModule, batch: Any, wanted: set[int], drawn: set[int]) -> None:
         assert isinstance(module, Classifier)
+        start = time.monotonic()
         for picture in batch["pictures"]:
             if picture.index in wanted and picture.label >= 0:
                 outcome = self._localise_one(module.convnet, picture, picture.index in drawn)
                 self.outcomes.append(outcome)
+        self.seconds += time.monotonic() - start
 
     def _localise_one(self, convnet: ConvNet, picture: WholePicture, drawn: bool) -> Outcome:
         frame_size = (picture.frame.shape[-2], picture.frame.shape[-1])
@@ -95,8 +98,8 @@ class Localisation(Callback):
         settings = self.settings
         found = locate(convnet, picture.frame, crops, picture.label, preset=settings.preset, blur=settings.blur)
         # Whole pixels of the original picture, as predictions.csv has them: what is scored is what is written.
-        boxes = scale_boxes(found.boxes, frame_size, picture.size).round()
-        known = scale_boxes(found.box, frame_size, picture.size).round()
+        boxes = to_whole_pixels(scale_boxes(found.boxes, frame_size, picture.size))
+        known = to_whole_pixels(scale_boxes(found.box, frame_size, picture.size))
         self.error.update(picture.label, found.classes, boxes, known, picture.boxes, picture.size)
         overlaps, right = score_guesses(picture.label, found.classes, boxes, picture.boxes)
         inclusive = to_inclusive(boxes).int().tolist()
@@ -128,14 +131,10 @@ class Localisation(Callback):
             save_picture(overview, self.folder / "sheet.png")
 
 
-def _curves(measured: dict[str, Any]) -> dict[str, float]:
-    """Tags of TensorBoard: localisation/<measure> for the method, localisation_<row>/<measure> for the baselines."""
-    rows = {
-        "localisation": "method",
-        "localisation_centre_box": "centre_box",
-        "localisation_whole_image": "whole_image",
-    }
-    return {f"{tag}/{key}": value for tag, row in rows.items() for key, value in measured[row].items()}
+def _curves(measured: dict[str, Any], tag: str) -> dict[str, float]:
+    """Tags of TensorBoard: <tag>/<measure> for the method, <tag>_<row>/<measure> for the baselines."""
+    rows = {tag: "method", f"{tag}_centre_box": "centre_box", f"{tag}_whole_image": "whole_image"}
+    return {f"{name}/{key}": value for name, row in rows.items() for key, value in measured[row].items()}
 
 
 def _results(measured: dict[str, Any], images: int, seconds: float) -> dict[str, Any]:
@@ -145,7 +144,7 @@ def _results(measured: dict[str, Any], images: int, seconds: float) -> dict[str,
         "localisation": measured["method"] | {"images": measured["images"]},
         "baselines": {row: measured[row] for row in ("centre_box", "whole_image")},
         "seconds": round(seconds, 2),
-        "images_per_second": round(images / seconds, 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 2),
     }
 
 

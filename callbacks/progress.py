@@ -41,5 +41,8 @@ class PlainProgress(Callback):
             print(f"{what}: batch {self.batches} of {sum(totals):g}", flush=True)
 
 
-def progress() -> Callback:
-    return RichProgressBar(refresh_rate=5) if sys.stdout.isatty() else PlainProgress()
+def progress(enabled: bool) -> list[Callback]:
+    """The callbacks that show progress: none if it is not wanted."""
+    if not enabled:
+        return []
+    return [RichProgressBar(refresh_rate=5) if sys.stdout.isatty() else PlainProgress()]

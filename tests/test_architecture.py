@@ -23,7 +23,7 @@ MAY_USE = {
     "metrics": {"boxes"},
     "models": {"config", "data", "errors"},
     "data": {"boxes", "config", "errors", "models"},
-    "classifier": {"config", "data", "models"},
+    "classifier": {"config", "data", "errors", "models"},
 }
 ALONE = {"maxflow": "src/deepinside/localisation/graph_cut.py", "matplotlib": "src/deepinside/plots.py"}
 

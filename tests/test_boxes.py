@@ -1,7 +1,17 @@
 import pytest
 import torch
 
-from deepinside.boxes import area, centre_box, from_inclusive, iou, mask_to_box, scale_boxes, to_inclusive, whole_box
+from deepinside.boxes import (
+    area,
+    centre_box,
+    from_inclusive,
+    iou,
+    mask_to_box,
+    scale_boxes,
+    to_inclusive,
+    to_whole_pixels,
+    whole_box,
+)
 
 
 def box(*edges: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -103,3 +113,8 @@ def test_inclusive_pixels_from_0_and_from_1() -> None:
     assert to_inclusive(from_inclusive(whole), first=1).tolist() == [[1, 1, 500, 375]]
     for first in (0, 1):
         assert from_inclusive(to_inclusive(whole, first), first).tolist() == whole.tolist()
+
+
+def test_whole_pixels_are_never_empty() -> None:
+    boxes = torch.tensor([[2.6, 3.4, 3.3, 3.45], [0.2, 0.0, 0.4, 9.6], [9.8, 1.0, 10.0, 2.0]])
+    assert to_whole_pixels(boxes).tolist() == [[2, 2, 3, 3], [0, 0, 1, 10], [9, 1, 10, 2]]

@@ -1,6 +1,7 @@
 """The callbacks watch and leave training as it is, bit by bit; the metrics count exactly."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from torch import nn
 
 from callbacks import ClassModels, Localisation, SaliencyMaps, spread
+from callbacks.gathering import due
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig
 from deepinside.data.module import UNREADABLE, PictureData
 from deepinside.data.picture import Classes, Picture, UnreadablePicture
 from deepinside.data.shapes import Shapes
+from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet, Preprocessing
 
 TEN = Shapes("val", 0, 1).classes
@@ -61,6 +64,8 @@ def test_training_is_the_same_bit_by_bit(tmp_path: Path) -> None:
     ]
     watched, watched_end, module = fit(tmp_path / "a", watchers)
     alone, alone_end, _ = fit(tmp_path / "b", [])
+    assert [len(w.results) for w in watchers[:2]] == [2, 4]  # type: ignore[attr-defined]
+    assert int(watchers[2].error.images) == 4  # type: ignore[attr-defined]
     assert watched.keys() == alone.keys()
     assert all(torch.equal(watched[key], alone[key]) for key in alone)
     assert torch.equal(watched_end.next, alone_end.next)
@@ -90,7 +95,7 @@ def test_an_unreadable_picture_is_left_out_and_told(caplog: pytest.LogCaptureFix
     for loader in (data.val_dataloader(), data.train_dataloader()):
         batch = data.on_before_batch_transfer(next(iter(loader)), 0)
         assert sorted(batch["label"].tolist()) == [UNREADABLE, 0, 2]
-    assert data.unreadable == {"broken.jpg": "no picture"}
+    assert data.unreadable == {"broken.jpg: no picture"}
     assert caplog.text.count("broken.jpg") == 1
 
 
@@ -103,6 +108,37 @@ def test_unreadable_pictures_do_not_count_in_the_loss(monkeypatch: pytest.Monkey
     torch.testing.assert_close(loss, expected)
     nothing = module.training_step({"image": images, "label": torch.full((3,), UNREADABLE)}, 0)
     assert float(nothing.detach()) == 0.0
+
+
+def test_a_batch_without_readable_pictures_is_logged_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that logged nothing would leave the others waiting at the epoch's end."""
+    module, logged = Classifier(convnet().eval()), []
+    monkeypatch.setattr(module, "log", lambda name, *_, **__: logged.append(name))
+    module.validation_step({"image": torch.rand(2, 3, 64, 64), "label": torch.full((2,), UNREADABLE)}, 0)
+    module.validation_step({"image": torch.rand(2, 3, 64, 64), "label": torch.tensor([3, UNREADABLE])}, 1)
+    assert logged == ["val/images", "val/loss", "val/top1_error", "val/top5_error"] * 2
+    assert int(module.images["val"].compute()) == 1  # type: ignore[operator]
+    assert float(module.means["val_top1_error"].compute()) in (0.0, 1.0)  # type: ignore[operator]
+
+
+def test_a_diverged_net_is_one_line() -> None:
+    module = Classifier(convnet().eval())
+    nn.init.constant_(module.convnet.net[5].weight, float("nan"))  # type: ignore[index, arg-type]
+    with pytest.raises(UserError, match=r"training diverged, lower optim\.lr"):
+        module.validation_step({"image": torch.rand(2, 3, 64, 64), "label": torch.tensor([3, 4])}, 0)
+
+
+@pytest.mark.parametrize(
+    ("between", "every", "shown"), [(1, 1, [0, 1, 2, 3]), (1, 2, [0, 2]), (2, 2, [1, 3]), (2, 4, [1, 5])]
+)
+def test_periods_hold_whatever_the_validations_period(between: int, every: int, shown: list[int]) -> None:
+    validated = [epoch for epoch in range(between * 4) if (epoch + 1) % between == 0]
+    found = [
+        epoch
+        for epoch in validated
+        if due(SimpleNamespace(check_val_every_n_epoch=between, sanity_checking=False, current_epoch=epoch), every)  # type: ignore[arg-type]
+    ]
+    assert found[: len(shown)] == shown
 
 
 def test_labels_follow_the_convnets_class_order() -> None:

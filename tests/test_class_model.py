@@ -33,7 +33,7 @@ def test_linear_score_has_its_closed_form() -> None:
     """argmax <w, I> - lam ||I||^2 = w / (2 lam), in float64 and by plain gradient ascent."""
     model, lam, classes = Linear().double(), 0.05, torch.tensor([2, 0])
     plain = partial(SGD, lr=0.2 / (2 * lam))
-    found = optimise_class_models(model, classes, (6, 6), MEAN, lam=lam, steps=200, optimiser=plain)
+    found = optimise_class_models(model, classes, (6, 6), MEAN, lam=lam, steps=400, optimiser=plain)
     torch.testing.assert_close(found.images, model.weight.detach()[classes] / (2 * lam), rtol=0, atol=1e-10)
 
 

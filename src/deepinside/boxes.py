@@ -71,6 +71,13 @@ def whole_box(size: tuple[int, int]) -> Tensor:
     return torch.tensor([0.0, 0.0, float(size[1]), float(size[0])])
 
 
+def to_whole_pixels(boxes: Tensor) -> Tensor:
+    """Edges rounded to whole pixels, every box at least one pixel wide and high: (..., 4) -> same."""
+    rounded = boxes.round()
+    low = torch.minimum(rounded[..., :2], rounded[..., 2:] - 1).clamp(min=0)
+    return torch.cat([low, torch.maximum(rounded[..., 2:], low + 1)], -1)
+
+
 def from_inclusive(boxes: Tensor, first: int = 0) -> Tensor:
     """Inclusive pixels (xmin, ymin, xmax, ymax), the first pixel numbered `first` -> half-open edges: (..., 4) -> same.
 

@@ -50,7 +50,9 @@ def optimise_class_models(
 ) -> ClassModels:
     """I* = argmax_I S_c(I) - lam * ||I||_2^2 by gradient ascent from the zero image, weights fixed (paper, section 2).
 
-    Where the zero image gives a class no gradient at all, its ascent starts from faint noise instead.
+    The penalty grows from 0 to `lam` over the first half of the steps: near the zero image scores rise so slowly that
+    the full penalty would make it a local maximum for some classes. Where the zero image gives a class no gradient at
+    all, its ascent starts from faint noise instead.
 
     model: pictures (K, 3, H, W) in [0, 1] -> class scores (K, C); used in eval mode and left as it was.
     classes: (K,) int64. size: (H, W). mean: channel means in [0, 1]. The model sees mean + I / 255: I lives in
@@ -69,9 +71,12 @@ def optimise_class_models(
         centre = like.new_tensor(mean).view(3, 1, 1)
         images = _start(bare, centre, classes, size).requires_grad_()
         ascent = optimiser([images])
-        for _ in range(steps):
+        for step in range(steps):
+            penalty = lam * min(1.0, 2 * step / steps)
             scores = bare((centre + images / 255).roll(next(shifts), (-2, -1)))
-            images.grad = torch.autograd.grad(-objective(scores, classes).sum(), images)[0] + 2 * lam * images.detach()
+            images.grad = (
+                torch.autograd.grad(-objective(scores, classes).sum(), images)[0] + 2 * penalty * images.detach()
+            )
             now = scores.detach()
             norms = images.detach().square().flatten(1).sum(1)
             trace.append(torch.stack([class_score(now, classes), class_score(now.softmax(1), classes), norms]))

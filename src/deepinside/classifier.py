@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric, SumMetric
 
 from deepinside.config import OptimConfig
 from deepinside.data.module import UNREADABLE
+from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
 
 MEASURES = ("loss", "top1_error", "top5_error")
@@ -68,6 +69,8 @@ class Classifier(LightningModule):
             scores, labels = self(batch["image"][known]), batch["label"][known]
             hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
             losses = F.cross_entropy(scores, labels, reduction="none")
+            if not losses.isfinite().all():
+                raise UserError(f"the loss is not finite at step {self.global_step}: training diverged, lower optim.lr")
             values = {"loss": losses, "top1_error": ~hits[:, 0], "top5_error": ~hits.any(1)}
         images = cast(SumMetric, self.images[stage])
         images.update(known.sum())
@@ -81,11 +84,17 @@ class Classifier(LightningModule):
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         numbers = self.optim
         optimizer = SGD(
-            trained, numbers.lr, numbers.momentum, weight_decay=numbers.weight_decay, nesterov=numbers.nesterov
+            trained,
+            numbers.lr,
+            numbers.momentum,
+            weight_decay=numbers.weight_decay,
+            nesterov=numbers.nesterov and numbers.momentum > 0,
         )
         if self.optim.schedule == "plateau":
+            between = self.trainer.check_val_every_n_epoch or 1
             plateau = ReduceLROnPlateau(optimizer, "min", self.optim.factor, self.optim.patience)
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/top1_error"}}
+            when = {"monitor": "val/top1_error", "frequency": between}
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, **when}}  # type: ignore[return-value]
         schedule: LRScheduler
         if self.optim.schedule == "step":
             schedule = StepLR(optimizer, self.optim.step_epochs, self.optim.factor)

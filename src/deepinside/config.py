@@ -70,8 +70,8 @@ class TrainerConfig:
     accelerator: str = option("auto", "cpu, gpu, auto, ...: every field here goes to Lightning's Trainer")
     devices: Any = option("auto", "how many devices, or which")
     num_nodes: int = option(1, "machines", low=1)
-    strategy: str = option("auto", "ddp, fsdp, auto, ...")
-    precision: Any = option("32-true", "32-true, 16-mixed, bf16-mixed, ...")
+    strategy: str = option("auto", "ddp, auto, ...")
+    precision: str = option("32-true", "32-true, 16-mixed, bf16-mixed", ("32-true", "16-mixed", "bf16-mixed"))
     max_epochs: int = option(90, "epochs", low=1)
     max_steps: int = option(-1, "stop after so many optimiser steps; -1: no limit", low=-1)
     max_time: str | None = option(None, "stop after DD:HH:MM:SS")
@@ -80,7 +80,6 @@ class TrainerConfig:
     check_val_every_n_epoch: int = option(1, "validate every so many epochs", low=1)
     limit_train_batches: Any = option(1.0, "share (float) or number (int) of training batches")
     limit_val_batches: Any = option(1.0, "share or number of validation batches")
-    limit_test_batches: Any = option(1.0, "share or number of test batches")
     num_sanity_val_steps: int = option(0, "validation batches tried before training", low=-1)
     log_every_n_steps: int = option(10, "training steps between two logged values", low=1)
     deterministic: bool = option(False, "insist on deterministic algorithms")
@@ -97,7 +96,7 @@ class OptimConfig:
     nesterov: bool = option(False, "Nesterov's momentum")
     weight_decay: float = option(5e-4, "L2 penalty of SGD; the gradient gets weight_decay * w", low=0)
     schedule: str = option("plateau", "plateau, step, cosine", ("plateau", "step", "cosine"))
-    factor: float = option(0.1, "what plateau and step multiply the rate by", low=0, high=1)
+    factor: float = option(0.1, "what plateau and step multiply the rate by", low=0, high=0.999)
     patience: int = option(5, "plateau: validations without a better top-1 error before a drop", low=0)
     step_epochs: int = option(30, "step: epochs between two drops", low=1)
     warmup_epochs: float = option(0.0, "epochs in which the rate grows linearly from 0 (cosine)", low=0)
@@ -138,7 +137,7 @@ class LocalisationConfig:
 class SharedConfig:
     name: str | None = option(None, "the run's name; null: from the recipe, or data and model")
     out: str | None = option(None, "folder of results; null: runs/<name> (train.py), <run>/<task> (analyse.py)")
-    seed: int = option(0, "seed of weights, shuffling, augmentation and shapes", low=0)
+    seed: int = option(0, "seed of weights, shuffling, augmentation and shapes", low=0, high=2**32 - 1)
     data: DataConfig = section(DataConfig)
     model: ModelConfig = section(ModelConfig)
     trainer: TrainerConfig = section(TrainerConfig)
@@ -164,7 +163,7 @@ class AnalyseConfig(SharedConfig):
 
 def recipe_name(config: SharedConfig) -> str:
     """Which file of `configs/` lies under the user's own values: it depends only on what is trained."""
-    if config.data.name == "shapes":
+    if config.data.name == "shapes" and (config.model.weights == "none" or config.model.name == "shapes_convnet"):
         return "shapes"
     return "imagenet" if config.model.weights == "none" else "finetune"
 

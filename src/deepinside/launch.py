@@ -30,6 +30,11 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     except UserError as error:
         print(f"error: {error}".replace("error: config error", "config error"), file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        if type(error).__name__ != "MisconfigurationException":  # Lightning's word for a setting that cannot work
+            raise
+        print(f"error: trainer: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)
 
 
 def make_trainer(config: TrainerConfig, out: Path, callbacks: Sequence["Callback"], own_samplers: bool) -> "Trainer":
@@ -61,16 +66,25 @@ def quieten() -> None:
         ".*smaller than the logging interval.*",
         ".*exists and is not empty.*",
         ".*treespec, LeafSpec.*",
+        ".*predict returned None.*",
     ):
         warnings.filterwarnings("ignore", message)
 
 
 def newest_run(runs: Path) -> Path:
-    """The folder below `runs` whose config.yaml was written last: what `run=latest` means."""
-    found = sorted(runs.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime)
+    """The folder below `runs` whose checkpoint was written last: what `run=latest` means."""
+    found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UserError(f"run=latest: there is no run in {runs} yet; `python train.py` makes one")
-    return found[-1].parent
+    return found[-1].parent.parent
+
+
+def make_folder(out: Path) -> None:
+    """Creates the folder of results, or says why that is impossible."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out} cannot be a folder: {error.strerror}") from None
 
 
 def check_run(folder: Path, key: str) -> Path:

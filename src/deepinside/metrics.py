@@ -67,17 +67,17 @@ class LocalisationError(Metric):
         """Add one picture: arguments as in `score_guesses`, with `known_box` (4,) the box predicted for `label` and
         `size` the picture's (height, width) in the pixels of the boxes."""
         self.classified += 1
-        self.class_wrong += _errors(classes == label)
+        self.class_wrong += _errors(classes == label).to(self.class_wrong.device)
         if len(truth) == 0:
             return
         self.images += 1
         centre, whole = (box(size).to(boxes) for box in (centre_box, whole_box))
         guessed = (boxes, centre.expand_as(boxes), whole.expand_as(boxes))
         for row, (guesses, known) in enumerate(zip(guessed, (known_box, centre, whole), strict=True)):
-            self.wrong[row] += _errors(score_guesses(label, classes, guesses, truth)[1])
+            self.wrong[row] += _errors(score_guesses(label, classes, guesses, truth)[1]).to(self.wrong.device)
             best = iou(known[None].to(boxes), truth.to(boxes)).max()
             self.known_right[row] += int(best >= 0.5)
-            self.iou_sum[row] += best
+            self.iou_sum[row] += float(best)
 
     def compute(self) -> dict[str, int | dict[str, float]]:
         """The dictionary described above."""

@@ -65,6 +65,14 @@ def open_split(data: DataConfig, split: str, seed: int) -> PictureSource:
     return source(Path(data.root), split, data.limit)
 
 
+def read(source: PictureSource, i: int) -> Picture:
+    """Picture `i`; one whose annotation is malformed is as unreadable as one that cannot be decoded."""
+    try:
+        return source.read(i)
+    except UserError as error:
+        raise UnreadablePicture(f"picture {i}", str(error)) from None
+
+
 class _Training(Dataset[dict[str, Any]]):
     def __init__(
         self, source: PictureSource, data: DataConfig, preprocessing: Preprocessing, labels: list[int]
@@ -77,7 +85,7 @@ class _Training(Dataset[dict[str, Any]]):
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         try:
-            picture = self.source.read(i)
+            picture = read(self.source, i)
         except UnreadablePicture as error:
             return {"image": torch.zeros(3, self.side, self.side), "label": UNREADABLE, "unreadable": error}
         return {"image": self.transform(picture.image), "label": self.labels[picture.label], "unreadable": None}
@@ -93,7 +101,7 @@ class _Evaluation(Dataset[dict[str, Any]]):
     def __getitem__(self, i: int) -> dict[str, Any]:
         side = self.preprocessing.crop
         try:
-            picture = self.source.read(i)
+            picture = read(self.source, i)
         except UnreadablePicture as error:
             return {"image": torch.zeros(3, side, side, dtype=torch.uint8), "label": UNREADABLE, "unreadable": error}
         frame = resize_whole(picture.image, self.preprocessing.resize)
@@ -131,13 +139,13 @@ class PictureData(LightningDataModule):
         super().__init__()
         self.data, self.preprocessing, self.seed = data, convnet.preprocessing, seed
         self.train, self.val = train, val
-        self.known = [source for source in (train, val) if source is not None]
-        self.labels = {id(source): _labels_in(convnet.classes, source.classes) for source in self.known}
-        self.unreadable: dict[str, str] = {}
+        self.train_labels = _labels_in(convnet.classes, train.classes) if train else []
+        self.val_labels = _labels_in(convnet.classes, val.classes) if val else []
+        self.unreadable: set[str] = set()
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         assert self.train is not None
-        view = _Training(self.train, self.data, self.preprocessing, self.labels[id(self.train)])
+        view = _Training(self.train, self.data, self.preprocessing, self.train_labels)
         processes, rank = self._place()
         # The order is a function of seed and epoch, which Lightning tells the sampler: a resumed run goes on with it.
         sampler: DistributedSampler[Any] = DistributedSampler(view, processes, rank, seed=self.seed)
@@ -145,8 +153,12 @@ class PictureData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         assert self.val is not None
-        view = _Evaluation(self.val, self.preprocessing, self.labels[id(self.val)])
+        view = _Evaluation(self.val, self.preprocessing, self.val_labels)
         processes, rank = self._place()
+        if len(view) < processes:
+            raise UserError(
+                f"{processes} processes share {len(view)} pictures: trainer.devices must be at most {len(view)}"
+            )
         return self._loader(view, sampler=UnrepeatedDistributedSampler(view, processes, rank, shuffle=False))
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -157,9 +169,9 @@ class PictureData(LightningDataModule):
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         for name, reason in batch["unreadable"]:
-            if name not in self.unreadable:
-                log.warning("left out, it cannot be decoded: %s (%s)", name, reason)
-            self.unreadable[name] = reason
+            if (which := f"{name}: {reason}") not in self.unreadable:
+                log.warning("left out, it cannot be read: %s", which)
+                self.unreadable.add(which)
         return batch
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -178,7 +190,7 @@ class PictureData(LightningDataModule):
     def _loader(self, view: Dataset[dict[str, Any]], **options: Any) -> DataLoader[dict[str, Any]]:
         workers = self.data.workers
         if workers is None:
-            workers = 0 if self.data.name == "shapes" else min(8, len(os.sched_getaffinity(0)))
+            workers = 0 if self.data.name == "shapes" else min(8, os.cpu_count() or 1)
         return DataLoader(
             view,
             batch_size=self.data.batch_size,

@@ -54,8 +54,10 @@ def find_classes(wanted: str, classes: Classes) -> list[int]:
         return list(range(len(classes)))
     places: dict[str, int] = {}
     for i, (identifier, name) in enumerate(zip(classes.ids, classes.names, strict=True)):
-        for word in (str(i), identifier.lower(), *(synonym.strip().lower() for synonym in name.split(","))):
+        for word in (identifier.lower(), *(synonym.strip().lower() for synonym in name.split(","))):
             places.setdefault(word, i)
+    for i in range(len(classes)):  # after the names: a class may be called 7
+        places.setdefault(str(i), i)
     found = []
     for word in (part.strip().lower() for part in wanted.split(",")):
         if word not in places:

@@ -46,20 +46,24 @@ def build_convnet(
     num_classes = model.num_classes or (len(data_classes) if data_classes else had)
     if num_classes is None:
         raise UserError("model.num_classes is needed: there are neither weights nor data to tell it")
-    net = _build(model.name, num_classes)
+    net, new_head = _build(model.name, num_classes), weights is None
     if weights is not None:
-        _load(net, weights.state, head if had != num_classes else (), model)
-        if had != num_classes:
+        if weights.preprocessing is None and model.name not in OWN_NETS and model.mean is None:
+            report(f"{model.weights} says nothing of its normalisation: torchvision's for {model.name} is taken")
+        before = _classes(model.name, weights, None, had or 0)
+        new_head = had != num_classes or bool(data_classes and not set(data_classes.ids) <= set(before.ids))
+        _load(net, weights.state, head if new_head else (), model)
+        if new_head:
             if data_classes is None:
                 outputs = f"model.num_classes={num_classes}, but {model.weights} has {had} classes"
                 raise UserError(f"{outputs}: train.py fine-tunes")
-            kept = _keep_known_rows(net, head, weights, _classes(model.name, weights, None, had or 0), data_classes)
+            kept = _keep_known_rows(net, head, weights, before, data_classes)
             report(f"fine-tuning: {model.weights} has {had} classes, the new head {', '.join(head)} has {num_classes};")
             report(
                 f"  it starts from the weights' own rows for the {kept} classes that they know, at random for the rest"
             )
     preprocessing = _preprocessing(model, data, weights)
-    classes = _classes(model.name, weights if had == num_classes else None, data_classes, num_classes)
+    classes = _classes(model.name, None if new_head else weights, data_classes, num_classes)
     convnet = ConvNet(model.name, net, preprocessing, classes, head)
     _try_out(convnet)
     return convnet
