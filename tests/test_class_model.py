@@ -70,7 +70,7 @@ def test_a_class_shut_at_the_zero_image_is_found_all_the_same() -> None:
     """A ReLU behind the last layer, as SqueezeNet has: its bias keeps class 1, not class 0, shut at the zero image."""
     model = nn.Sequential(Linear(2), nn.ReLU())
     linear = model[0].forward
-    model[0].forward = lambda images: linear(images) - torch.tensor([-1.0, 5.0])  # type: ignore
+    model[0].forward = lambda images: linear(images) - torch.tensor([-1.0, 5.0])
     found = optimise_class_models(model, torch.tensor([0, 1]), (6, 6), MEAN, lam=1e-3, steps=20)
     alone = optimise_class_models(model, torch.tensor([1]), (6, 6), MEAN, lam=1e-3, steps=20)
     assert float(found.squared_norms[0, 0]) == 0.0
