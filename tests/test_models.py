@@ -237,3 +237,12 @@ def test_other_classes_of_the_same_number_get_a_new_head(tmp_path: Path) -> None
     assert second.classes == others
     assert torch.equal(second.net.conv1.weight, first.net.conv1.weight)
     assert not torch.equal(second.net.full7.weight, first.net.full7.weight)
+
+
+def test_a_bare_file_of_the_datas_number_of_classes_keeps_its_head(tmp_path: Path) -> None:
+    """It does not say what its classes are, so they are taken to be the data's."""
+    state = build("shapes_convnet", classes=TEN).net.state_dict()
+    torch.save(state, tmp_path / "bare.pth")
+    again = build("shapes_convnet", str(tmp_path / "bare.pth"), TEN, mean=[0.5] * 3, std=[0.25] * 3)
+    assert again.classes == TEN
+    assert torch.equal(again.net.full7.weight, state["full7.weight"])

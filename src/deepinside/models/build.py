@@ -51,7 +51,9 @@ def build_convnet(
         if weights.preprocessing is None and model.name not in OWN_NETS and model.mean is None:
             report(f"{model.weights} says nothing of its normalisation: torchvision's for {model.name} is taken")
         before = _classes(model.name, weights, None, had or 0)
-        new_head = had != num_classes or bool(data_classes and not set(data_classes.ids) <= set(before.ids))
+        told = weights.classes is not None or (model.name not in OWN_NETS and had == 1000)  # else the data's are theirs
+        foreign = told and data_classes is not None and not set(data_classes.ids) <= set(before.ids)
+        new_head = had != num_classes or foreign
         _load(net, weights.state, head if new_head else (), model)
         if new_head:
             if data_classes is None:
