@@ -68,10 +68,9 @@ def train(config: TrainConfig) -> None:
 
     localised = config.localisation.enabled and pictures["val"].has_boxes
     classes = spread(config.class_models.count, len(convnet.classes))
-    saliency = config.saliency
     looks = [
         ClassModels(config.class_models, classes, out / "class_models"),
-        SaliencyMaps(saliency.every, saliency.images, saliency.crops, out / "saliency"),
+        SaliencyMaps(config.saliency, out / "saliency"),
     ]
     localisation = Localisation(config.localisation, out / "localisation") if localised else None
     checkpoints = [  # two, since Lightning's save_last writes last.ckpt only when best.ckpt is written

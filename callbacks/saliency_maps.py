@@ -8,27 +8,35 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.gathering import due, gather, log_picture, save_picture, spread
-from deepinside.attribution.crops import crop_saliency, one_crop, ten_crops
+from deepinside.attribution.crops import CROPS, crop_saliency
+from deepinside.attribution.relu_rules import RULES
+from deepinside.attribution.saliency import saliency
 from deepinside.classifier import Classifier
+from deepinside.config import SaliencyConfig
 from deepinside.data.module import WholePicture
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import Explanation, draw_explanation, sheet
 
-CROPS = {"ten": ten_crops, "one": one_crop}
-
 
 class SaliencyMaps(Callback):
-    """max_ch |dS_c/dI| (paper, section 3.1) of `images` validation pictures.
+    """Saliency maps (paper, section 3.1) of `settings.images` validation pictures, or of `every_picture` that comes.
 
-    Shown every `every` epochs, at test and at predict. c is the picture's own class, or the best-scored one where there
-    is none. Logs `saliency/pictures`; with a `folder` also a PNG a picture and their sheet. `images=None`: every one
-    that comes. Works on a Classifier; leaves training as it was.
+    Shown every `settings.every` epochs, at test and at predict. c is the picture's own class, or the best-scored one
+    where there is none. Logs `saliency/pictures`; with a `folder` also a PNG a picture and their sheet. Works on a
+    Classifier; leaves training as it was. Raises UserError at the start where the method has no meaning for the net.
     """
 
-    def __init__(self, every: int = 1, images: int | None = 8, crops: str = "ten", folder: Path | None = None) -> None:
-        self.every, self.images, self.crops, self.folder = every, images, CROPS[crops], folder
+    def __init__(self, settings: SaliencyConfig, folder: Path | None = None, every_picture: bool = False) -> None:
+        self.settings, self.folder, self.every_picture = settings, folder, every_picture
         self.shown: list[tuple[dict[str, Any], Explanation]] = []
         self.results: list[dict[str, Any]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, Classifier)
+        if self.settings.method in RULES:
+            side = pl_module.convnet.preprocessing.crop
+            blank = torch.zeros(1, 3, side, side, device=pl_module.device)
+            saliency(pl_module.convnet, blank, torch.zeros(1, dtype=torch.int64), self.settings.method)
 
     def on_validation_batch_end(
         self,
@@ -39,7 +47,7 @@ class SaliencyMaps(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if due(trainer, self.every):
+        if due(trainer, self.settings.every):
             self._explain(pl_module, batch, trainer.val_dataloaders)
 
     def on_test_batch_end(
@@ -65,7 +73,7 @@ class SaliencyMaps(Callback):
         self._explain(pl_module, batch, trainer.predict_dataloaders)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if due(trainer, self.every):
+        if due(trainer, self.settings.every):
             self._show(trainer, None)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,10 +84,10 @@ class SaliencyMaps(Callback):
     def _explain(self, module: LightningModule, batch: Any, loader: Any) -> None:
         assert isinstance(module, Classifier)
         total = len(loader.dataset)
-        wanted = set(spread(self.images if self.images is not None else total, total))
+        wanted = set(spread(total if self.every_picture else self.settings.images, total))
         for picture in batch["pictures"]:
             if picture.index in wanted:
-                self.shown.append(explain(module.convnet, picture, self.crops))
+                self.shown.append(explain(module.convnet, picture, self.settings))
 
     def _show(self, trainer: Trainer, folder: Path | None) -> None:
         shown = sorted(gather(self.shown), key=lambda item: int(item[0]["index"]))
@@ -95,7 +103,7 @@ class SaliencyMaps(Callback):
             save_picture(overview, folder / "sheet.png")
 
 
-def explain(convnet: ConvNet, picture: WholePicture, crops: Any) -> tuple[dict[str, Any], Explanation]:
+def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -> tuple[dict[str, Any], Explanation]:
     """What there is to say of a picture (its class, score, posterior: means over crops) and its map for that class."""
     height, width = picture.frame.shape[-2:]
     image = picture.frame.to(convnet.mean.device).float() / 255
@@ -104,7 +112,15 @@ def explain(convnet: ConvNet, picture: WholePicture, crops: Any) -> tuple[dict[s
         best = scores.softmax(1).mean(0).argmax()
         return best[None] if picture.label < 0 else torch.tensor([picture.label], device=scores.device)
 
-    found = crop_saliency(convnet, image, crops(height, width, convnet.preprocessing.crop), choose)
+    found = crop_saliency(
+        convnet,
+        image,
+        CROPS[settings.crops](height, width, convnet.preprocessing.crop),
+        choose,
+        settings.method,
+        score=settings.score,
+        reduction=settings.reduction,
+    )
     label = int(found.classes)
     score, posterior = float(found.scores.mean(0)[label]), float(found.scores.softmax(1).mean(0)[label])
     name = convnet.classes.names[label].split(",")[0]

@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(1)  # small convolutions on threads that compete for the cores are many times slower
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from torch import nn
 from callbacks import ClassModels, Localisation, SaliencyMaps, spread
 from callbacks.gathering import due
 from deepinside.classifier import Classifier, cosine_with_warmup
-from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig
+from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
 from deepinside.data.module import UNREADABLE, PictureData
 from deepinside.data.picture import Classes, Picture, UnreadablePicture
 from deepinside.data.shapes import Shapes
@@ -59,7 +59,7 @@ def fit(tmp_path: Path, watchers: list[Callback]) -> tuple[dict[str, torch.Tenso
 def test_training_is_the_same_bit_by_bit(tmp_path: Path) -> None:
     watchers: list[Callback] = [
         ClassModels(ClassModelsConfig(every=1, steps=2, jitter=2), [0, 5]),
-        SaliencyMaps(1, 4),
+        SaliencyMaps(SaliencyConfig(images=4)),
         Localisation(LocalisationConfig(every=1, images=4)),
     ]
     watched, watched_end, module = fit(tmp_path / "a", watchers)

@@ -1,13 +1,31 @@
-"""Class models: the closed form of a linear score, independence of the batch, the two objectives, the display."""
+"""Class models: the closed form of a linear score, every part on its own, early stop, independence of the batch."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
+from torchvision import models as zoo
 
-from deepinside.class_model import class_model_picture, class_posterior, class_score, optimise_class_models
+from deepinside.class_model import (
+    PRESETS,
+    Fourier,
+    Pixels,
+    blur,
+    class_model_picture,
+    class_score,
+    compose,
+    jitter,
+    log_posterior,
+    optimise_class_models,
+    posterior,
+    preset,
+    scale_and_rotate,
+    squared_norm,
+    total_variation,
+)
 
 MEAN = (0.5, 0.4, 0.3)
 
@@ -29,29 +47,228 @@ def small_net() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.BatchNorm2d(6), nn.Flatten(), nn.Linear(6 * 36, 5))
 
 
-def test_linear_score_has_its_closed_form() -> None:
-    """argmax <w, I> - lam ||I||^2 = w / (2 lam), in float64 and by plain gradient ascent."""
+def drawn(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("parameterisation", "lr", "steps"),
+    [(Pixels(), 0.2, 400), (Fourier(0.5, decorrelate=False), 0.2, 800)],
+)
+def test_linear_score_has_its_closed_form(parameterisation: Pixels | Fourier, lr: float, steps: int) -> None:
+    """argmax <w, I> - lam ||I||^2 = w / (2 lam), in float64, by plain gradient ascent, whatever the parameters are."""
     model, lam, classes = Linear().double(), 0.05, torch.tensor([2, 0])
-    plain = partial(SGD, lr=0.2 / (2 * lam))
-    found = optimise_class_models(model, classes, (6, 6), MEAN, lam=lam, steps=400, optimiser=plain)
+    found = optimise_class_models(
+        model,
+        classes,
+        (6, 6),
+        MEAN,
+        parameterisation=parameterisation,
+        regulariser=squared_norm(lam),
+        steps=steps,
+        optimiser=partial(SGD, lr=lr / (2 * lam)),
+    )
     torch.testing.assert_close(found.images, model.weight.detach()[classes] / (2 * lam), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.norm, found.images.flatten(1).norm(dim=1))
+    torch.testing.assert_close(found.score, 2 * lam * found.norm**2)
+
+
+def test_closed_form_whatever_the_normalisation() -> None:
+    """The same net behind two normalisations: lambda is one of grey levels, so the class models agree."""
+
+    class Normalised(nn.Module):
+        def __init__(self, std: float) -> None:
+            super().__init__()
+            self.std, self.inner = std, nn.Parameter(Linear().weight.detach().double() * std * 255)
+
+        def forward(self, images: Tensor) -> Tensor:
+            inputs = (images - images.new_tensor(MEAN).view(3, 1, 1)) / self.std
+            return torch.einsum("nchw,kchw->nk", inputs, self.inner)
+
+    for std in (1 / 255, 0.225, 1.0):
+        found = optimise_class_models(
+            Normalised(std),
+            torch.tensor([1]),
+            (6, 6),
+            MEAN,
+            regulariser=squared_norm(0.05),
+            steps=400,
+            optimiser=partial(SGD, lr=2.0),
+        )
+        torch.testing.assert_close(found.images[0], Linear().weight[1].detach().double() / 0.1, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "regulariser", [squared_norm(0.3), total_variation(0.7), squared_norm(0.2) + total_variation(1)]
+)
+def test_penalties_have_their_own_gradient(regulariser) -> None:  # type: ignore[no-untyped-def]
+    images = (3 * drawn(2, 3, 5, 7)).requires_grad_()
+    values = regulariser.value(images)
+    assert values.shape == (2,)
+    expected = torch.autograd.grad(values.sum(), images)[0]
+    torch.testing.assert_close(regulariser.gradient(images.detach()), expected, rtol=0, atol=1e-12)
+
+
+def test_penalties_by_hand() -> None:
+    images = torch.zeros(1, 3, 4, 4)
+    images[0, 0, :, 2:] = 5.0  # one edge, 4 pixels long
+    assert float(squared_norm(0.1).value(images)) == pytest.approx(0.1 * 8 * 25)
+    assert float(total_variation(2.0, smooth=1e-6).value(images)) == pytest.approx(2 * 4 * 5, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (6, 5)])
+@pytest.mark.parametrize("decorrelate", [True, False])
+def test_fourier_goes_both_ways(size: tuple[int, int], decorrelate: bool) -> None:
+    images, way = drawn(2, 3, *size), Fourier(1.3, decorrelate)
+    torch.testing.assert_close(way.decode(way.encode(images), size), images, rtol=0, atol=1e-12)
+
+
+def test_white_spectra_give_natural_pictures() -> None:
+    """One grey level RMS, power that falls with frequency, and channels that go together."""
+    parameters = drawn(40, 3, 32, 17, 2) / 2**0.5
+    images = Fourier().decode(parameters, (32, 32))
+    assert float(images.square().mean().sqrt()) == pytest.approx(1.0, abs=0.1)
+    power = torch.fft.rfft2(images).abs().square().mean((0, 1))
+    assert float(power[0, 2] / power[0, 8]) == pytest.approx(16, rel=0.3)
+    red, green, blue = images.unbind(1)
+    assert float(torch.corrcoef(torch.stack([red.flatten(), green.flatten()]))[0, 1]) > 0.7
+    assert float(torch.corrcoef(torch.stack([red.flatten(), blue.flatten()]))[0, 1]) > 0.5
+
+
+def test_transforms() -> None:
+    generator, images = torch.Generator().manual_seed(0), drawn(2, 3, 9, 9)
+    rolled = jitter(3)(images, generator)
+    torch.testing.assert_close(rolled.sum((2, 3)), images.sum((2, 3)))
+    assert not torch.equal(rolled, images)
+    torch.testing.assert_close(scale_and_rotate(0.0, 0.0)(images, generator), images)
+    spot = torch.zeros(1, 3, 21, 21)
+    spot[..., 10, 10] = 1
+    blurred = blur(1.5)(spot, generator)
+    assert float(blurred[0, 0].sum()) == pytest.approx(1.0, abs=1e-5)
+    offsets = torch.arange(21.0) - 10
+    assert float((blurred[0, 0].sum(0) * offsets**2).sum()) == pytest.approx(1.5**2, rel=0.05)
+    torch.testing.assert_close(compose()(images, generator), images)
+
+
+def test_rotation_turns_by_as_many_degrees_on_oblong_pictures() -> None:
+    """A blob 8 pixels to the right of the centre comes to lie on a circle of 8 pixels; a zoom moves it outwards."""
+    y, x = torch.meshgrid(torch.arange(31.0) - 15, torch.arange(45.0) - 22, indexing="ij")
+    blob = torch.exp(-((x - 8) ** 2 + y**2) / 8)[None, None]
+    for seed in range(4):
+        u, v = (2 * torch.rand(2, generator=torch.Generator().manual_seed(seed)) - 1).tolist()
+        moved = scale_and_rotate(0.2, 40.0)(blob, torch.Generator().manual_seed(seed))[0, 0]
+        cx, cy = (moved * x).sum() / moved.sum(), (moved * y).sum() / moved.sum()
+        assert float(torch.hypot(cx, cy)) == pytest.approx(8 * (1 + 0.2 * u), abs=0.05)
+        assert float(torch.atan2(cy, cx).rad2deg().abs()) == pytest.approx(abs(40 * v), abs=0.5)
 
 
 def test_traces_start_at_the_zero_image_and_rise() -> None:
     model = Linear()
-    found = optimise_class_models(model, torch.tensor([1]), (6, 6), MEAN, lam=0.01, steps=50)
+    found = optimise_class_models(model, torch.tensor([1]), (6, 6), MEAN, regulariser=squared_norm(0.01), steps=50)
     assert found.scores.shape == found.posteriors.shape == found.squared_norms.shape == (50, 1)
     assert abs(float(found.scores[0, 0])) < 1e-3
     assert float(found.squared_norms[0, 0]) == 0.0
     penalised = found.scores - 0.01 * found.squared_norms
     assert float(penalised[-1, 0]) > 10 * abs(float(penalised[0, 0])) + 1
+    torch.testing.assert_close(found.score, class_score(model(picture(found.images)), torch.tensor([1])).detach())
 
 
-def test_a_class_does_not_depend_on_its_batch() -> None:
+def picture(images: Tensor) -> Tensor:
+    return images.new_tensor(MEAN).view(3, 1, 1) + images / 255
+
+
+def test_a_converged_class_stops_alone() -> None:
+    """Class 0's score is quickly at its top; class 1 keeps climbing. The first is what it would be by itself."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = Linear(2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            scores = self.linear(images)
+            return torch.stack([scores[:, 0].clamp(max=50), scores[:, 1]], 1)
+
+    arguments = {"regulariser": squared_norm(0.0), "steps": 80, "ramp": 0.0, "tolerance": 1e-3, "patience": 5}
+    both = optimise_class_models(Two(), torch.tensor([0, 1]), (6, 6), MEAN, frames=4, batch=2, **arguments)
+    alone = optimise_class_models(Two(), torch.tensor([0]), (6, 6), MEAN, frames=4, batch=2, **arguments)
+    assert int(both.steps[1]) == 80
+    taken = int(both.steps[0])
+    assert 5 < taken < 40
+    assert both.scores[:taken, 0].isfinite().all()
+    assert both.scores[taken:, 0].isnan().all()
+    assert both.scores[:, 1].isfinite().all()
+    assert int(alone.steps[0]) == taken
+    assert torch.equal(alone.images[0], both.images[0])
+    assert torch.equal(alone.frames[0], both.frames[0])
+    assert torch.equal(both.frames[:, -1], both.images)
+    assert float(both.score[0]) == pytest.approx(50.0)
+
+
+def test_the_penalty_is_whole_before_anything_stops() -> None:
+    found = optimise_class_models(
+        Linear(), torch.tensor([1]), (6, 6), MEAN, regulariser=squared_norm(1.0), steps=60, tolerance=0.5, patience=1
+    )
+    assert int(found.steps[0]) >= 30
+
+
+@pytest.mark.parametrize("name", ["paper", "fourier", "natural"])
+def test_a_class_does_not_depend_on_its_batch(name: str) -> None:
+    """To the last bit: alone, first, last, in several batches; in another order."""
     model = small_net()
-    together = optimise_class_models(model, torch.tensor([0, 3, 4]), (8, 8), MEAN, steps=5, jitter=2)
-    alone = optimise_class_models(model, torch.tensor([3]), (8, 8), MEAN, steps=5, jitter=2)
-    torch.testing.assert_close(together.images[1], alone.images[0], rtol=1e-3, atol=1e-3)
+    find = partial(optimise_class_models, model, size=(8, 8), mean=MEAN, batch=2, **preset(name, steps=12, jitter=2))
+    alone = find(classes=torch.tensor([3]))
+    for company in ([0, 3, 4], [3, 1], [4, 2, 1, 0, 3]):
+        together = find(classes=torch.tensor(company))
+        assert torch.equal(together.images[company.index(3)], alone.images[0])
+        assert torch.equal(together.scores[:, company.index(3)], alone.scores[:, 0])
+
+
+def test_batch_independence_on_squeezenet(shared: Path) -> None:
+    """Trained weights, max-pools that tie on the zero image, a ReLU behind the last layer."""
+    net = zoo.squeezenet1_1()
+    net.load_state_dict(torch.load(shared / "weights" / "squeezenet1_1.pth", weights_only=True))
+    find = partial(optimise_class_models, net, size=(64, 64), mean=(0.485, 0.456, 0.406), steps=8, batch=4)
+    many = torch.arange(90, 107)
+    together, alone = find(classes=many), find(classes=torch.tensor([99]))
+    assert torch.equal(together.images[9], alone.images[0])
+    assert float(alone.norm[0]) > 0
+
+
+def test_octaves_go_from_coarse_to_fine() -> None:
+    """After the first of two octaves of four steps the picture is one of 4x4 values; after the second it is not."""
+
+    def detail(images: Tensor) -> float:
+        images = images.view(1, 3, 8, 8)
+        coarse = torch.nn.functional.avg_pool2d(images, 2)
+        fine = torch.nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear")
+        return float((images - fine).square().sum() / images.square().sum())
+
+    found = optimise_class_models(Linear(side=8), torch.tensor([0]), (8, 8), MEAN, steps=8, octaves=2, frames=9)
+    plain = optimise_class_models(Linear(side=8), torch.tensor([0]), (8, 8), MEAN, steps=8, frames=9)
+    assert found.scores.shape == (8, 1)
+    assert detail(found.frames[0, 4]) < 0.5 * detail(plain.frames[0, 4])
+    assert detail(found.images) > detail(found.frames[0, 4])
+
+
+def test_frames_run_from_the_zero_image_to_the_result() -> None:
+    told: list[tuple[int, int]] = []
+    found = optimise_class_models(
+        small_net(),
+        torch.tensor([0, 1, 2]),
+        (8, 8),
+        MEAN,
+        steps=10,
+        frames=4,
+        batch=2,
+        on_step=lambda *now: told.append(now),
+    )
+    assert found.frames.shape == (3, 4, 3, 8, 8)
+    assert float(found.frames[:, 0].abs().max()) == 0.0
+    assert torch.equal(found.frames[:, -1], found.images)
+    norms = found.frames.flatten(2).norm(dim=2)
+    assert (norms.diff(dim=1)[:, :2] > 0).all()
+    assert sum(classes * steps for classes, steps in told) == 30
 
 
 def test_model_is_left_as_it_was_under_inference_mode() -> None:
@@ -59,7 +276,7 @@ def test_model_is_left_as_it_was_under_inference_mode() -> None:
     before = {k: v.clone() for k, v in model.state_dict().items()}
     state = torch.get_rng_state()
     with torch.inference_mode():
-        optimise_class_models(model, torch.tensor([1]), (8, 8), MEAN, steps=3, jitter=2)
+        optimise_class_models(model, torch.tensor([1]), (8, 8), MEAN, **preset("natural", steps=3))
     assert model.training
     assert all(p.grad is None for p in model.parameters())
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
@@ -71,19 +288,43 @@ def test_a_class_shut_at_the_zero_image_is_found_all_the_same() -> None:
     model = nn.Sequential(Linear(2), nn.ReLU())
     linear = model[0].forward
     model[0].forward = lambda images: linear(images) - torch.tensor([-1.0, 5.0])
-    found = optimise_class_models(model, torch.tensor([0, 1]), (6, 6), MEAN, lam=1e-3, steps=20)
-    alone = optimise_class_models(model, torch.tensor([1]), (6, 6), MEAN, lam=1e-3, steps=20)
+    find = partial(optimise_class_models, model, size=(6, 6), mean=MEAN, regulariser=squared_norm(1e-3), steps=20)
+    found, alone = find(classes=torch.tensor([0, 1])), find(classes=torch.tensor([1]))
     assert float(found.squared_norms[0, 0]) == 0.0
     assert float(found.squared_norms[0, 1]) > 0.0
-    assert float(found.scores[-1, 1]) > 10.0
+    assert float(found.score[1]) > 10.0
     torch.testing.assert_close(found.images[1], alone.images[0], rtol=1e-5, atol=1e-5)
 
 
-def test_objectives() -> None:
+def test_objectives_differ_as_they_should() -> None:
+    """The class score takes no notice of the other classes; the posterior also lowers them."""
     scores, classes = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([1])
     assert float(class_score(scores, classes)) == 2.0
-    expected = 2.0 - torch.logsumexp(scores, 1)
-    torch.testing.assert_close(class_posterior(scores, classes), expected)
+    torch.testing.assert_close(log_posterior(scores, classes), 2.0 - torch.logsumexp(scores, 1))
+    torch.testing.assert_close(posterior(scores, classes), log_posterior(scores, classes).exp())
+    model = Linear()
+    find = partial(optimise_class_models, model, classes, (6, 6), MEAN, steps=1, optimiser=partial(SGD, lr=1.0))
+    weight = model.weight.detach()
+    torch.testing.assert_close(find(objective="score").images[0], weight[1])
+    torch.testing.assert_close(find(objective=class_score).images[0], weight[1])
+    torch.testing.assert_close(find(objective="log_softmax").images[0], weight[1] - weight.mean(0))
+    torch.testing.assert_close(find(objective="softmax").images[0], (weight[1] - weight.mean(0)) / 4)
+
+
+def test_presets() -> None:
+    assert set(PRESETS) == {"paper", "fourier", "natural"}
+    plain = PRESETS["paper"]
+    assert (plain.jitter, plain.tv, plain.blur, plain.scale, plain.rotate, plain.octaves) == (0, 0, 0, 0, 0, 1)
+    assert plain.objective == "score"
+    assert preset("paper")["transform"] is None
+    assert preset("paper", steps=7)["steps"] == 7
+    for wrong in (
+        {"name": "papre"},
+        {"name": "paper", "optimiser": "lbfgs"},
+        {"name": "paper", "parameterisation": "x"},
+    ):
+        with pytest.raises(ValueError, match="is unknown; it is one of"):
+            preset(**wrong)
 
 
 def test_display_adds_the_mean() -> None:
@@ -93,8 +334,20 @@ def test_display_adds_the_mean() -> None:
     shown = class_model_picture(image, MEAN, contrast=1.0)
     assert shown.dtype == torch.uint8
     assert int(shown[0, 0, 0]) == 238
+    mean = torch.linspace(0, 1, 16).view(1, 4, 4).expand(3, 4, 4)
+    shown = class_model_picture(torch.zeros(3, 4, 4), mean)
+    torch.testing.assert_close(shown.float() / 255, mean, rtol=0, atol=0.003)
 
 
-def test_no_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match="K >= 1"):
-        optimise_class_models(small_net(), torch.zeros(0, dtype=torch.int64), (8, 8), MEAN)
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"classes": torch.zeros(0, dtype=torch.int64)}, "K >= 1"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"objective": "sofmax"}, "is unknown"),
+    ],
+)
+def test_mistakes_are_refused(changed: dict, words: str) -> None:  # type: ignore[type-arg]
+    arguments = {"classes": torch.tensor([0]), "size": (8, 8), "mean": MEAN} | changed
+    with pytest.raises(ValueError, match=words):
+        optimise_class_models(small_net(), **arguments)

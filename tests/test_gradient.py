@@ -4,11 +4,14 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepinside.attribution import crop_saliency, saliency, ten_crops
-from deepinside.attribution.crops import one_crop
-from deepinside.attribution.gradient import ScoreGraph, gradients_on
+from deepinside.attribution.context import gradients_on
+from deepinside.attribution.crops import CROPS, Crop, dense_crops, one_crop, square_ten_crops
+from deepinside.attribution.gradient import ScoreGraph
+from deepinside.attribution.methods import METHODS
 
 
 class Linear(nn.Module):
@@ -167,3 +170,81 @@ def test_a_mirrored_picture_has_the_mirrored_map() -> None:
 def test_crops_larger_than_the_picture_are_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         crop_saliency(small_net(), pictures(1)[0], ten_crops(8, 8, 12), lambda scores: torch.tensor([0]))
+
+
+@pytest.mark.parametrize("name", CROPS)
+def test_crop_sets_fit_and_are_symmetric(name: str) -> None:
+    crops = CROPS[name](40, 61, 24)
+    assert all(0 <= c.top <= 40 - 24 and 0 <= c.left <= 61 - 24 and c.side == 24 for c in crops)
+    if name != "one":
+        assert {(c.top, c.left) for c in crops if c.mirrored} == {(c.top, c.left) for c in crops if not c.mirrored}
+
+
+def test_square_crops_stay_in_the_central_square_and_dense_ones_cover_all() -> None:
+    image = pictures(1, 10)[0].repeat(1, 1, 2)
+    square, dense = (
+        crop_saliency(Linear(3, 6), image, crops(10, 20, 6), lambda scores: torch.tensor([1])).coverage
+        for crops in (square_ten_crops, dense_crops)
+    )
+    assert square[:, 5:15].all()
+    assert not square[:, :5].any()
+    assert not square[:, 15:].any()
+    assert dense.all()
+    assert {c.left for c in dense_crops(10, 20, 6, stride=5)} == {0, 5, 9, 14}
+
+
+def test_resized_crops_give_the_gradient_of_the_pictures_own_pixels() -> None:
+    """A window of 12 pixels, seen at 6: what comes back is autograd's gradient through the resizing."""
+    model, image = small_net_at(6).eval(), pictures(1, 14)[0]
+    crop = Crop(1, 2, 12, True)
+    found = crop_saliency(
+        model, image, [crop, Crop(0, 0, 6, False)], lambda scores: torch.tensor([3]), size=6, reduction="none"
+    )
+    leaf = image.clone().requires_grad_()
+    window = F.interpolate(leaf[None, :, 1:13, 2:14].flip(-1), (6, 6), mode="bilinear", antialias=True)
+    (large,) = torch.autograd.grad(model(window)[0, 3], leaf)
+    (small,) = torch.autograd.grad(model(leaf[None, :, :6, :6])[0, 3], leaf)
+    count = torch.zeros(14, 14, dtype=torch.float64)
+    count[1:13, 2:14] += 1
+    count[:6, :6] += 1
+    torch.testing.assert_close(found.maps[0], (large + small) / count.clamp(min=1), rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match="several sides"):
+        crop_saliency(model, image, [crop, Crop(0, 0, 6, False)], lambda scores: torch.tensor([3]))
+
+
+def small_net_at(side: int) -> nn.Sequential:
+    torch.manual_seed(1)
+    layers = (nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(8 * side**2, 5))
+    return nn.Sequential(*layers).double()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_crops_take_every_method(method: str) -> None:
+    """One crop of the whole picture: the map is `saliency`'s own, chosen from the same forward pass or not."""
+    model, image = small_net(), pictures(1)[0]
+    found = crop_saliency(model, image, one_crop(8, 8, 8), lambda scores: scores[0].topk(2).indices, method)
+    torch.testing.assert_close(found.maps[None], saliency(model, image[None], found.classes[None], method))
+    assert found.classes.tolist() == model.eval()(image[None])[0].topk(2).indices.tolist()
+
+
+def test_classes_are_chosen_in_full_precision() -> None:
+    model, image, seen = small_net().float(), pictures(1)[0].float(), []
+    crop_saliency(
+        model,
+        image,
+        one_crop(8, 8, 8),
+        lambda scores: seen.append(scores) or torch.tensor([0]),  # type: ignore[func-returns-value]
+        autocast=torch.bfloat16,
+    )
+    torch.testing.assert_close(seen[0], model.eval()(image[None]).detach(), rtol=0, atol=1e-6)
+
+
+def test_many_crops_keep_to_the_memory() -> None:
+    """A dense grid: scores and gradients come in chunks, and the maps are the same."""
+    model, image, sizes = small_net(), pictures(1, 12)[0], []
+    crops = dense_crops(12, 12, 8, stride=2)
+    whole = crop_saliency(small_net(), image, crops, lambda scores: torch.tensor([0, 2]))
+    model[0].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    parts = crop_saliency(model, image, crops, lambda scores: torch.tensor([0, 2]), memory=1, strategy="loop")
+    assert max(sizes[-len(crops) :]) == 1
+    torch.testing.assert_close(parts.maps, whole.maps, rtol=0, atol=1e-12)

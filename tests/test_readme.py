@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from deepinside.attribution.methods import METHODS
 from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.load_config import load_config
 
@@ -27,17 +28,24 @@ def test_there_are_commands_to_check() -> None:
 
 def test_pictures_exist_and_are_small() -> None:
     pictures = re.findall(r"\]\((docs/[^)]+)\)", README)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert all((ROOT / picture).stat().st_size < 300_000 for picture in pictures)
 
 
-def test_the_python_example_runs() -> None:
+def test_the_python_examples_run_and_agree() -> None:
+    """They build on each other, as in a notebook; what is called once equals what is done by hand."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 11, stride=16), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 6))
-    names = {"model": model, "images": torch.rand(2, 3, 224, 224), "classes": torch.tensor([[0, 1], [2, 3]])}
-    names["image"] = names["images"][0]
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(example.replace("mean=(0.485, 0.456, 0.406)", "mean=(0.485, 0.456, 0.406), steps=2"), names)
-    assert names["maps"].shape == (2, 2, 224, 224)
-    assert names["mask"].shape == (224, 224)
-    assert names["models"].images.shape == (2, 3, 224, 224)
+    layers = (nn.Conv2d(3, 6, 5, stride=3), nn.ReLU(inplace=True), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Flatten())
+    model = nn.Sequential(*layers, nn.Linear(6 * 8 * 8, 6)).eval()
+    names = {"torch": torch, "model": model, "images": torch.rand(2, 3, 32, 32), "side": 32}
+    names |= {"classes": torch.tensor([[0, 1], [2, 3]]), "image": torch.rand(3, 40, 48)}
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(examples) >= 2
+    for example in examples:
+        exec(example.replace("steps=200", "steps=3").replace("range(200)", "range(3)").replace("224", "32"), names)
+    assert names["maps"].shape == (2, 2, 32, 32)
+    assert names["mask"].shape == (40, 48)
+    assert set(names["by_hand"]) == set(METHODS)
+    for method, by_hand in names["by_hand"].items():
+        assert float(by_hand.abs().max()) > 0
+        torch.testing.assert_close(names["one_call"][method], by_hand, rtol=1e-4, atol=1e-5)

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepinside.attribution.crops import crop_saliency, ten_crops
+    from deepinside.attribution.deconvnet import deconvnet
+    from deepinside.attribution.relation import relation
+    from deepinside.attribution.relu_coverage import relu_coverage
+    from deepinside.attribution.relu_rules import ReluRule
     from deepinside.attribution.saliency import saliency
     from deepinside.class_model import class_model_picture, optimise_class_models
     from deepinside.localisation.locate import locate
@@ -15,8 +19,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "saliency": "attribution.saliency",
+    "ReluRule": "attribution.relu_rules",
     "crop_saliency": "attribution.crops",
     "ten_crops": "attribution.crops",
+    "deconvnet": "attribution.deconvnet",
+    "relation": "attribution.relation",
+    "relu_coverage": "attribution.relu_coverage",
     "optimise_class_models": "class_model",
     "class_model_picture": "class_model",
     "segment": "localisation.segment",
@@ -25,11 +33,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "ReluRule",
     "class_model_picture",
     "crop_saliency",
+    "deconvnet",
     "locate",
     "object_box",
     "optimise_class_models",
+    "relation",
+    "relu_coverage",
     "saliency",
     "segment",
     "ten_crops",

@@ -112,7 +112,12 @@ def print_results(metrics: Mapping[str, Any]) -> None:
     for name, row in rows.items():
         keys = ("top1_error", "top5_error", "gt_known_accuracy", "mean_iou")
         table.add_row(name.replace("_", " "), *(f"{100 * row[key]:.1f}" if key in row else "" for key in keys))
-    Console(width=None if sys.stdout.isatty() else 100).print(table)
+    print_table(table)
+
+
+def print_table(table: Table, width: int = 100) -> None:
+    """On the terminal at its own width, elsewhere `width` characters wide."""
+    Console(width=None if sys.stdout.isatty() else width).print(table)
 
 
 def write_json(path: Path, content: Any) -> None:

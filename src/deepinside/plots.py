@@ -1,11 +1,13 @@
 """Pure drawing: tensors in, pictures out. No files, no models. The only module that imports matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -85,6 +87,47 @@ def sheet(pictures: Sequence[Image.Image], columns: int) -> Image.Image:
 def draw_class_model(image: Tensor, caption: str) -> Image.Image:
     """A class model as `class_model_picture` gives it, uint8 (3, H, W), as a tile with its class's name below."""
     return _captioned(_tile(_pixels(image)), caption)
+
+
+def draw_film(frames: Tensor, caption: str) -> Image.Image:
+    """How a class model came about: uint8 (F, 3, h, w) in a row, the zero image first, the result last.
+
+    Small ones are enlarged to about half a tile.
+    """
+    strip = Image.fromarray(np.concatenate([_pixels(frame) for frame in frames], axis=1))
+    zoom = max(1, round(TILE / 2 / strip.height))
+    return _captioned(strip.resize((strip.width * zoom, strip.height * zoom), Image.Resampling.BICUBIC), caption)
+
+
+def draw_traces(traces: Sequence[tuple[str, Tensor]]) -> Image.Image:
+    """Three panels against the step of the ascent: S_c, P_c and ||I||_2; each class's name with its (3, steps)."""
+    figure = Figure((12, 4), layout="constrained", dpi=100)
+    axes = figure.subplots(1, 3)
+    colours = colormaps["turbo"](np.linspace(0.05, 0.95, len(traces)))
+    for axis, title, row in zip(
+        axes, ("class score $S_c$", "posterior $P_c$", r"$||I||_2$, grey levels"), range(3), strict=True
+    ):
+        for (name, values), colour in zip(traces, colours, strict=True):
+            axis.plot(values[row].numpy(), color=colour, linewidth=1, label=name)
+        axis.set(title=title, xlabel="step")
+    axes[1].set_ylim(-0.02, 1.02)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def signed_grey(reconstruction: Tensor, quantile: float = 0.995) -> Pixels:
+    """(3, H, W) -> uint8 (H, W, 3): 0 is mid-grey, +- the quantile of |R| white and black in each channel."""
+    magnitude = reconstruction.abs().flatten().float()
+    top = float(torch.quantile(magnitude, quantile)) or float(magnitude.max()) or 1.0
+    return _pixels((127.5 + 127.5 * (reconstruction / top).clamp(-1, 1)).round().to(torch.uint8))
+
+
+def draw_reconstructions(frame: Tensor, reconstructions: Mapping[str, Tensor], caption: str) -> Image.Image:
+    """picture | a tile for each title and signed reconstruction (3, H, W), around mid-grey; the caption below."""
+    tiles = [(title, _tile(signed_grey(values))) for title, values in reconstructions.items()]
+    return _captioned(_row([("picture", _tile(_pixels(frame))), *tiles]), caption)
 
 
 def to_tensorboard(picture: Image.Image) -> Tensor:

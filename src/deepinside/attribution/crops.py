@@ -1,13 +1,21 @@
-"""Ten crops of a picture, and their maps put back where they came from (paper, section 3.1)."""
+"""Crops of a picture, and their maps put back where they came from (paper, section 3.1)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepinside.attribution.gradient import ScoreGraph, gradients_on
-from deepinside.attribution.saliency import check_classes, max_over_channels
+from deepinside.attribution.context import gradients_on
+from deepinside.attribution.methods import METHODS, gradient, gradient_x_input
+from deepinside.attribution.route import find_route, in_chunks
+from deepinside.attribution.saliency import REDUCTIONS, Request, attribute, make_request
+from deepinside.attribution.scores import Score
+
+Choice = Callable[[Tensor], Tensor]
+ONE_PASS = (gradient, gradient_x_input)  # methods that need the gradient at the picture itself only
 
 
 @dataclass(frozen=True)
@@ -19,10 +27,17 @@ class Crop:
     side: int
     mirrored: bool
 
-    def take(self, image: Tensor) -> Tensor:
-        """(..., H, W) -> (..., side, side)"""
+    def take(self, image: Tensor, size: int) -> Tensor:
+        """(..., H, W) -> (..., size, size), resized where `size` is not the window's side."""
         window = image[..., self.top : self.top + self.side, self.left : self.left + self.side]
-        return window.flip(-1) if self.mirrored else window
+        return _resize(window.flip(-1) if self.mirrored else window, size)
+
+    def pull_back(self, gradients: Tensor) -> Tensor:
+        """dS/d(what `take` gave) (K, C, size, size) -> dS/d(window) (K, C, side, side), still mirrored."""
+        if gradients.shape[-1] == self.side:
+            return gradients
+        window = gradients.new_zeros(*gradients.shape[:-2], self.side, self.side, requires_grad=True)
+        return torch.autograd.grad(_resize(window, gradients.shape[-1]), window, gradients)[0]
 
     def put_back(self, window: Tensor, frame: Tensor) -> None:
         """Adds (..., side, side) to its place in the frame (..., H, W)."""
@@ -31,10 +46,17 @@ class Crop:
 
 
 def ten_crops(height: int, width: int, side: int) -> list[Crop]:
-    """Four corners and the centre, then the five mirrored (Krizhevsky et al. 2012; paper, section 3.1)."""
+    """Four corners and the centre of the whole picture, then the five mirrored (paper, section 3.1)."""
     bottom, right = height - side, width - side
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     return [Crop(top, left, side, mirrored) for mirrored in (False, True) for top, left in corners]
+
+
+def square_ten_crops(height: int, width: int, side: int) -> list[Crop]:
+    """The ten crops of the picture's central square (Krizhevsky et al. 2012); long pictures' ends stay uncovered."""
+    square = min(height, width)
+    top, left = (height - square) // 2, (width - square) // 2
+    return [Crop(c.top + top, c.left + left, side, c.mirrored) for c in ten_crops(square, square, side)]
 
 
 def one_crop(height: int, width: int, side: int) -> list[Crop]:
@@ -42,12 +64,26 @@ def one_crop(height: int, width: int, side: int) -> list[Crop]:
     return [Crop((height - side) // 2, (width - side) // 2, side, False)]
 
 
+def dense_crops(height: int, width: int, side: int, stride: int | None = None) -> list[Crop]:
+    """A grid of windows at most `stride` (None: a quarter of `side`) apart that covers all, each mirrored too."""
+    tops, lefts = (_grid(length - side, stride or max(1, side // 4)) for length in (height, width))
+    return [Crop(top, left, side, mirrored) for mirrored in (False, True) for top in tops for left in lefts]
+
+
+CROPS: dict[str, Callable[[int, int, int], list[Crop]]] = {
+    "ten": ten_crops,
+    "square": square_ten_crops,
+    "one": one_crop,
+    "dense": dense_crops,
+}
+
+
 @dataclass(frozen=True)
 class CropSaliency:
-    """What ten crops say of one picture.
+    """What the crops say of one picture.
 
-    maps (K, H, W) >= 0: the mean over the crops that cover a pixel, 0 where none does; coverage (H, W) bool: where one
-    does; classes (K,); scores (crops, C): every crop's class scores before the soft-max.
+    maps (K, H, W): the mean over the crops that cover a pixel, 0 where none does; coverage (H, W) bool: where one
+    does; classes (K,); scores (crops, C): every crop's class scores before the soft-max, in full precision.
     """
 
     maps: Tensor
@@ -57,24 +93,90 @@ class CropSaliency:
 
 
 def crop_saliency(
-    model: nn.Module, image: Tensor, crops: Sequence[Crop], choose: Callable[[Tensor], Tensor]
+    model: nn.Module,
+    image: Tensor,
+    crops: Sequence[Crop],
+    choose: Choice,
+    method: str = "gradient",
+    *,
+    size: int | None = None,
+    score: str | Score = "score",
+    reduction: str = "max",
+    autocast: torch.dtype | None = None,
+    strategy: str = "auto",
+    memory: int | None = None,
+    **options: Any,
 ) -> CropSaliency:
     """Saliency maps of one picture, averaged over crops in the picture's own frame (paper, section 3.1).
 
     image: (3, H, W) as the model takes it, at least as large as the crops. choose: scores (crops, C) -> class indices
     (K,), so that one forward pass serves both the decision which classes to explain and their gradients.
-    Raises ValueError where a crop does not fit into the picture.
+    size: side of what the model sees, None for the crops' own; crops of other sides are resized to it, and their
+    gradients are those with respect to the picture's pixels: several scales are crops of several sides.
+    The rest is as in `saliency`; with reduction `none`, maps are (K, 3, H, W).
+    Raises ValueError where a crop does not fit into the picture or crops of several sides lack a `size`, and what
+    `saliency` raises.
     """
+    request = make_request(method, score, reduction, autocast, strategy, memory, options)
+    size = _check_crops(image, crops, size)
+    with gradients_on(model) as bare:
+        windows = torch.stack([crop.take(image.detach().clone(), size) for crop in crops])
+        scores, classes, signed = _choose_and_attribute(bare, windows, choose, request)
+        maps, count = _average(image, crops, signed, REDUCTIONS[reduction])
+    return CropSaliency(maps, count > 0, classes, scores)
+
+
+def _choose_and_attribute(
+    bare: nn.Module, windows: Tensor, choose: Choice, request: Request
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(scores, classes, signed attributions (crops, K, C, size, size)), from one forward pass where that can be."""
+    what, method = request.what, METHODS[request.method]
+    route = find_route(bare, windows, 1, what, "auto", request.memory)
+    if method in ONE_PASS and what.autocast is None and route.chunk >= len(windows):
+        graph = what.forward(bare, windows, route.channels_last)
+        classes = choose(graph.scores)
+        each = classes.to(windows.device).expand(len(windows), -1)
+        best = find_route(bare, windows, each.shape[1], what, request.strategy, request.memory)
+        batched = best.strategy == "batched"
+        return graph.scores, classes, method(lambda _: graph.gradients(each, what.score, batched=batched), windows)
+    with torch.no_grad():
+        scores = in_chunks(len(windows), route, lambda part, _: bare(windows[part]))
+    classes = choose(scores)
+    each = classes.to(windows.device).expand(len(windows), -1)
+    return scores, classes, attribute(bare, windows, each, request, REDUCTIONS["none"])
+
+
+def _average(
+    image: Tensor, crops: Sequence[Crop], signed: Tensor, reduce: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    maps = [reduce(crop.pull_back(one)) for crop, one in zip(crops, signed, strict=True)]
+    total, count = maps[0].new_zeros(*maps[0].shape[:-2], *image.shape[-2:]), maps[0].new_zeros(image.shape[-2:])
+    for crop, window in zip(crops, maps, strict=True):
+        crop.put_back(window, total)
+        crop.put_back(window.new_ones(crop.side, crop.side), count)
+    return total / count.clamp(min=1), count
+
+
+def _check_crops(image: Tensor, crops: Sequence[Crop], size: int | None) -> int:
     height, width = image.shape[-2:]
+    if not crops:
+        raise ValueError("there must be at least one crop")
     if any(min(c.top, c.left) < 0 or c.top + c.side > height or c.left + c.side > width for c in crops):
         raise ValueError(f"a crop of side {crops[0].side} does not fit into a picture of {height}x{width}")
-    with gradients_on(model) as bare:
-        graph = ScoreGraph(bare, torch.stack([crop.take(image) for crop in crops]))
-        classes = choose(graph.scores)
-        check_classes(classes, graph.scores.shape[1])
-        windows = max_over_channels(graph.gradients(classes.expand(len(crops), -1)))
-        total, count = image.new_zeros(len(classes), height, width), image.new_zeros(height, width)
-        for crop, window in zip(crops, windows, strict=True):
-            crop.put_back(window, total)
-            crop.put_back(torch.ones_like(window[0]), count)
-    return CropSaliency(total / count.clamp(min=1), count > 0, classes, graph.scores)
+    if size is None and len({crop.side for crop in crops}) > 1:
+        raise ValueError("crops of several sides need the size that the model takes")
+    return size or crops[0].side
+
+
+def _grid(last: int, stride: int) -> list[int]:
+    """Evenly spaced whole numbers from 0 to `last`, at most `stride` apart."""
+    steps = -(-last // stride)
+    return [round(last * i / steps) for i in range(steps + 1)] if steps > 0 else [0]
+
+
+def _resize(window: Tensor, size: int) -> Tensor:
+    if window.shape[-1] == size:
+        return window
+    batch = window if window.ndim == 4 else window[None]
+    resized = F.interpolate(batch, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return resized if window.ndim == 4 else resized[0]

@@ -1,50 +1,63 @@
-"""The engine: gradients of class scores with respect to the picture, from one forward pass.
+"""The engine: gradients of class scores with respect to the picture, from one forward pass."""
 
-This is the one place that turns gradients on: inside Lightning's test and validate loops the inference mode has to
-be left as well, and its tensors copied. Whatever is entered here leaves the model as it was, also after an exception.
-"""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 
-
-@contextmanager
-def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
-    """The bare model (no DDP wrapper, not compiled) in eval mode, gradients enabled, even under inference mode."""
-    bare = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-    bare = getattr(bare, "_orig_mod", bare)  # what torch.compile keeps of the module it wraps
-    modes = [(module, module.training) for module in bare.modules()]
-    try:
-        bare.eval()
-        with torch.inference_mode(False), torch.enable_grad():
-            yield bare
-    finally:
-        for module, mode in modes:
-            module.training = mode
+from deepinside.attribution.input_layer import SubPixelInputLayer
+from deepinside.attribution.relu_rules import ReluRule
+from deepinside.attribution.scores import Score, check_classes, class_score
 
 
 class ScoreGraph:
     """One forward pass whose graph is kept, so that many classes cost one backward pass each.
 
-    images: (N, C, H, W), as the model takes them. scores: (N, classes), before the soft-max. To be used within
-    `gradients_on`, with the model that it gives.
+    images: (N, C, H, W), as the model takes them. rule: how ReLUs are passed backwards, `gradient` (back-prop),
+    `deconvnet` or `guided`. autocast: the forward pass's lower precision, or None. scores: (N, classes), before the
+    soft-max. To be used within `gradients_on`, with the model that it gives. Raises UserError where a rule meets
+    activations that it has no meaning for, ValueError where the model's output is not (N, classes).
     """
 
-    def __init__(self, bare: nn.Module, images: Tensor) -> None:
-        self.images = images.detach().clone().requires_grad_()
-        self._scores: Tensor = bare(self.images)
+    def __init__(
+        self,
+        bare: nn.Module,
+        images: Tensor,
+        *,
+        rule: str = "gradient",
+        autocast: torch.dtype | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.images = images.detach().clone(memory_format=layout).requires_grad_()
+        with ExitStack() as stack:
+            device = images.device.type
+            stack.enter_context(torch.autocast(device, autocast, enabled=autocast is not None))
+            stack.enter_context(SubPixelInputLayer())
+            relus = None if rule == "gradient" else stack.enter_context(ReluRule(rule))
+            scores = bare(self.images)
+        if relus is not None:
+            relus.check(bare)
+        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
+            shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise ValueError(f"the model must give class scores ({len(images)}, classes), it gave {shape}")
+        self._scores = scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
         self.scores = self._scores.detach()
 
-    def gradients(self, classes: Tensor) -> Tensor:
+    def gradients(self, classes: Tensor, score: Score = class_score, *, batched: bool = False) -> Tensor:
         """dS_c/dI for each picture and each of its classes (paper, section 3.1).
 
         classes (N, K) -> (N, K, C, H, W). `autograd.grad` towards the picture alone: no parameter's gradient is
-        computed and no `.grad` is touched.
+        computed and no `.grad` is touched. batched: the K backward passes as one vectorised pass. Raises ValueError for
+        classes that are not int64 indices of scores.
         """
+        check_classes(classes, self.scores.shape[1])
         # Cloned, since they may come from inference mode. Pictures do not mix in eval mode: one sum serves all.
-        chosen = self._scores.gather(1, classes.clone()).sum(0)
-        grads = [torch.autograd.grad(score, self.images, retain_graph=True)[0] for score in chosen]
+        chosen = [score(self._scores, column).sum() for column in classes.clone().unbind(1)]
+        if batched:
+            directions = torch.eye(len(chosen), dtype=self._scores.dtype, device=self._scores.device)
+            scores = torch.stack(chosen)
+            together = torch.autograd.grad(scores, self.images, directions, retain_graph=True, is_grads_batched=True)
+            return together[0].transpose(0, 1)
+        grads = [torch.autograd.grad(one, self.images, retain_graph=True)[0] for one in chosen]
         return torch.stack(grads, 1)

@@ -1,38 +1,131 @@
 """Image-specific class saliency maps (paper, section 3.1)."""
 
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from deepinside.attribution.gradient import ScoreGraph, gradients_on
+from deepinside.attribution.context import gradients_on
+from deepinside.attribution.methods import METHODS
+from deepinside.attribution.relu_rules import RULES
+from deepinside.attribution.route import STRATEGIES, Pass, Route, class_gradients, find_route, in_chunks
+from deepinside.attribution.scores import Score, find_score
+
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "max": lambda w: w.abs().amax(-3),
+    "l1": lambda w: w.abs().sum(-3),
+    "l2": lambda w: w.square().sum(-3).sqrt(),
+    "sum": lambda w: w.sum(-3),
+    "none": lambda w: w,
+}
 
 
-def saliency(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """M_ij = max_ch |dS_c/dI_ch,ij|: how much the class score changes when a pixel does (paper, section 3.1).
+def saliency(
+    model: nn.Module,
+    images: Tensor,
+    classes: Tensor,
+    method: str = "gradient",
+    *,
+    score: str | Score = "score",
+    reduction: str = "max",
+    autocast: torch.dtype | None = None,
+    strategy: str = "auto",
+    memory: int | None = None,
+    **options: Any,
+) -> Tensor:
+    """M_ij = max_ch |w_ch,ij|, w = dS_c/dI: how much the class score changes when a pixel does (paper, section 3.1).
 
-    model: images -> class scores before the soft-max, any nn.Module; it is used in eval mode and left as it was.
-    images: (N, C, H, W) as the model takes them. classes: (N, K) or (N,) class indices.
-    Returns (N, K, H, W), or (N, H, W) for classes (N,); values >= 0, in scores per unit of the input.
-    One forward pass, K backward passes towards the picture, none towards the weights. Raises ValueError for shapes or
-    indices that do not fit.
+    model: images -> class scores before the soft-max, any nn.Module. It is used bare (uncompiled, no DDP wrapper), in
+    eval mode, and left as it was.
+    images: (N, C, H, W), floating point, as the model takes them. classes: (N, K) or (N,) class indices, int64.
+    method: what w is. `gradient`; `deconvnet`, `guided`: back-prop with another ReLU rule (section 4, `ReluRule`);
+      `gradient_x_input`; `smoothgrad` (options samples=25, noise=0.15, seed=0); `integrated_gradients` (options
+      steps=32, baseline=0.0). `methods.METHODS` holds their equations.
+    score: what is differentiated: `score` (S_c, the paper's), `softmax` (P_c), `log_softmax`, or a callable
+      (N, classes), (N,) -> (N,).
+    reduction: over the channels. `max` max|w| (paper), `l1` sum|w|, `l2` sqrt(sum w^2), `sum` (signed), `none`: w.
+    autocast: torch.bfloat16 or torch.float16 for the passes through the net.
+    strategy: `auto` (measured once for net and size, then remembered), or `loop`, `batched`, `repeated`: equal up to
+      rounding. memory: bytes that the kept activity may take; None: half of what is free.
+    Returns (N, K, H, W), or (N, H, W) for classes (N,), with channels (..., C, H, W) for `none`; in scores per unit of
+    the input (gradient_x_input and integrated_gradients: in scores).
+    One forward pass, K backward passes towards the picture, none towards the weights (methods that average: as many
+    times). Raises ValueError for shapes, indices or names that do not fit, UserError where a ReLU rule has no meaning.
     """
-    if images.ndim != 4 or classes.ndim not in (1, 2) or len(classes) != len(images):
-        shapes = f"{tuple(images.shape)} and {tuple(classes.shape)}"
-        raise ValueError(f"expected images (N, C, H, W) and classes (N, K) or (N,), got {shapes}")
+    request = make_request(method, score, reduction, autocast, strategy, memory, options)
+    _check_shapes(images, classes)
+    columns = classes.to(images.device).view(len(classes), *classes.shape[1:] or (1,))
     with gradients_on(model) as bare:
-        graph = ScoreGraph(bare, images)
-        columns = classes.to(images.device).reshape(len(images), -1)
-        check_classes(columns, graph.scores.shape[1])
-        maps = max_over_channels(graph.gradients(columns))
+        _check_device(bare, images)
+        maps = attribute(bare, images, columns, request, REDUCTIONS[reduction])
     return maps[:, 0] if classes.ndim == 1 else maps
 
 
-def max_over_channels(gradients: Tensor) -> Tensor:
-    """(..., C, H, W) -> (..., H, W): max_ch |w_ch| (paper, section 3.1)."""
-    return gradients.abs().amax(-3)
+@dataclass(frozen=True)
+class Request:
+    """What a call of `saliency` or `crop_saliency` asks for, its names checked."""
+
+    what: Pass
+    method: str
+    strategy: str
+    memory: int | None
+    options: dict[str, Any]
 
 
-def check_classes(classes: Tensor, num_classes: int) -> None:
-    if classes.dtype != torch.int64 or (
-        classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes
-    ):
-        raise ValueError(f"class indices must be int64 in 0..{num_classes - 1}")
+def make_request(
+    method: str,
+    score: str | Score,
+    reduction: str,
+    autocast: torch.dtype | None,
+    strategy: str,
+    memory: int | None,
+    options: dict[str, Any],
+) -> Request:
+    """Raises ValueError for unknown names."""
+    _check_name("method", method, METHODS)
+    _check_name("reduction", reduction, REDUCTIONS)
+    _check_name("strategy", strategy, ("auto", *STRATEGIES))
+    rule = method if method in RULES else "gradient"
+    return Request(Pass(rule, find_score(score), autocast), method, strategy, memory, options)
+
+
+def attribute(
+    bare: nn.Module, images: Tensor, classes: Tensor, request: Request, reduce: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """`saliency` within `gradients_on`, for classes (N, K) on the pictures' device, chunk by chunk."""
+    if not classes.numel():
+        return reduce(images[:, None].expand(-1, classes.shape[1], -1, -1, -1))
+    route = find_route(bare, images, classes.shape[1], request.what, request.strategy, request.memory)
+
+    def work(part: slice, route: Route) -> Tensor:
+        def of(pictures: Tensor) -> Tensor:
+            return class_gradients(bare, pictures, classes[part], request.what, route)
+
+        own = {k: v.expand_as(images)[part] if isinstance(v, Tensor) else v for k, v in request.options.items()}
+        return reduce(METHODS[request.method](of, images[part].detach(), **own))
+
+    return in_chunks(len(images), route, work)
+
+
+def _check_name(kind: str, name: str, valid: Iterable[str]) -> None:
+    if name not in valid:
+        near = difflib.get_close_matches(name, valid, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"{kind} '{name}' is unknown; it is one of {', '.join(valid)}{hint}")
+
+
+def _check_shapes(images: Tensor, classes: Tensor) -> None:
+    if images.ndim != 4 or classes.ndim not in (1, 2) or len(classes) != len(images):
+        shapes = f"{tuple(images.shape)} and {tuple(classes.shape)}"
+        raise ValueError(f"expected images (N, C, H, W) and classes (N, K) or (N,), got {shapes}")
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floating point, as the model takes them, not {images.dtype}")
+
+
+def _check_device(bare: nn.Module, images: Tensor) -> None:
+    device = next((p.device for p in bare.parameters()), images.device)
+    if device != images.device:
+        raise ValueError(f"the images are on {images.device}, the model is on {device}")

@@ -1,0 +1,117 @@
+"""Class models for people: contact sheets, film strips, traces, the two objectives side by side, tables."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+from rich.table import Table
+
+from callbacks.class_model_store import Found
+from callbacks.gathering import log_picture, save_picture
+from deepinside.plots import draw_class_model, draw_film, draw_traces, sheet, to_tensorboard
+
+PAGE = 100  # class models on a contact sheet
+TRACED = 20  # classes in the figure of traces
+
+
+def show_class_models(
+    trainer: Trainer,
+    folder: Path | None,
+    names: Sequence[str],
+    found: Sequence[Found],
+    compared: Sequence[Found],
+    results: Sequence[dict[str, Any]],
+) -> None:
+    """Everything into TensorBoard, with a `folder` also into files. `compared`: the same classes, other objective."""
+    tiles = [draw_class_model(f.picture, _caption(r)) for f, r in zip(found, results, strict=True)]
+    pages = [tiles[i : i + PAGE] for i in range(0, len(tiles), PAGE)]
+    for number, page in enumerate(pages):
+        tag = "sheet" if len(pages) == 1 else f"sheet_{number:02d}"
+        _show(trainer, folder, tag, sheet(page, min(5 if len(page) <= 20 else 10, len(page))))
+    if folder is None:
+        return
+    for name, item, tile in zip(names, found, tiles, strict=True):
+        slug = f"{item.index:04d}_{re.sub(r'[^a-z0-9]+', '_', name.lower()).strip('_')}"
+        _log(trainer, "class_models/pictures", tile, item.index)
+        save_picture(tile, folder / "pictures" / f"{slug}.png")
+        if len(item.frames):
+            film = draw_film(item.frames, name)
+            _log(trainer, "class_models/films", film, item.index)
+            save_picture(film, folder / "films" / f"{slug}.png")
+    some = list(zip(names, found, strict=True))[:TRACED]
+    _show(trainer, folder, "traces", draw_traces([(name, f.traces) for name, f in some]))
+    if compared:
+        pairs = []
+        for tile, other, line in list(zip(tiles, compared, results, strict=True))[:PAGE]:
+            pairs += [
+                tile,
+                draw_class_model(other.picture, _caption(line["compared"] | {"class": f"by {other.objective}"})),
+            ]
+        _show(trainer, folder, "objectives", sheet(pairs, min(6, len(pairs))))
+    for writer in _writers(trainer):
+        writer.add_text("class_models/table", _markdown(results), trainer.global_step)
+
+
+def class_model_table(results: Sequence[dict[str, Any]], rows: int = 40) -> Table:
+    """For the terminal: the first `rows` classes."""
+    hidden = len(results) - rows
+    title = f"{len(results)} class models" + (f", the first {rows}; metrics.json has all" if hidden > 0 else "")
+    table = Table(title=title, title_justify="left")
+    cells = [_cells(line) for line in results[:rows]]
+    for column in cells[0]:
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for line in cells:
+        table.add_row(*line.values())
+    return table
+
+
+def _writers(trainer: Trainer) -> list[Any]:
+    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def _log(trainer: Trainer, tag: str, picture: Image.Image, index: int) -> None:
+    """Under one tag for all classes, with the class's index as the step: the slider goes through them."""
+    for writer in _writers(trainer):
+        writer.add_image(tag, to_tensorboard(picture), index)
+
+
+def _show(trainer: Trainer, folder: Path | None, name: str, picture: Image.Image) -> None:
+    log_picture(trainer, f"class_models/{name}", picture)
+    if folder is not None:
+        save_picture(picture, folder / f"{name}.png")
+
+
+def _caption(line: dict[str, Any]) -> str:
+    seen = f"  judge {line['judge_posterior']:.2f}" if "judge_posterior" in line else ""
+    return f"{line['class']}  S {line['score']:.0f}  P {line['posterior']:.2f}{seen}"
+
+
+def _cells(line: dict[str, Any]) -> dict[str, str]:
+    cells = {"class": line["class"]} | _numbers(line, "")
+    if "compared" in line:
+        cells |= _numbers(line["compared"], f"{line['compared']['objective']} ")
+    return cells
+
+
+def _numbers(line: dict[str, Any], prefix: str) -> dict[str, str]:
+    cells = {
+        f"{prefix}S_c": f"{line['score']:.1f}",
+        f"{prefix}P_c": f"{line['posterior']:.3f}",
+        f"{prefix}||I||": f"{line['norm']:.0f}",
+        f"{prefix}steps": str(line["steps"]),
+    }
+    if "judge_posterior" in line:
+        cells[f"{prefix}judge P_c"] = f"{line['judge_posterior']:.3f}"
+        cells[f"{prefix}rank"] = str(line["judge_rank"])
+    return cells
+
+
+def _markdown(results: Sequence[dict[str, Any]]) -> str:
+    cells = [_cells(line) for line in results]
+    head = list(cells[0])
+    rows = ["| " + " | ".join(line.values()) + " |" for line in cells]
+    return "\n".join(["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *rows])

@@ -1,0 +1,160 @@
+"""DeconvNet and back-prop side by side on a few pictures (paper, section 4): numbers, pictures, TensorBoard."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
+from rich.table import Table
+from torch import Tensor
+
+from callbacks.gathering import gather, log_picture, save_picture, spread
+from deepinside.attribution.deconvnet import deconvnet
+from deepinside.attribution.relation import LayerRelation, relation, summarise
+from deepinside.attribution.saliency import saliency
+from deepinside.classifier import Classifier
+from deepinside.data.module import WholePicture
+from deepinside.data.transforms import centre_crop
+from deepinside.errors import UserError
+from deepinside.launch import write_json
+from deepinside.models.convnet import ConvNet
+from deepinside.plots import draw_reconstructions, sheet
+
+METHODS = {"gradient": "back-prop", "deconvnet": "DeconvNet", "guided": "guided back-prop"}
+MOST_ROWS = 80
+
+
+class Relation(Callback):
+    """At predict: the layers of DeconvNet against back-prop, and the three reconstructions of pictures.
+
+    Of `images` pictures (None: every one that comes), each of its own class, or of the best-scored one where there is
+    none, on the centre crop. Logs `relation/reconstructions`; writes relation.png, relation.json and a PNG a picture
+    into `folder`. `results`: {layers, kinds, explicit_deconvnet, pictures}. Works on a Classifier.
+    """
+
+    def __init__(self, images: int | None, folder: Path) -> None:
+        self.images, self.folder = images, folder
+        self.found: list[tuple[dict[str, Any], list[LayerRelation], Image.Image]] = []
+        self.results: dict[str, Any] = {}
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        assert isinstance(pl_module, Classifier)
+        loader: Any = trainer.predict_dataloaders
+        total = len(loader.dataset)
+        wanted = set(spread(self.images if self.images is not None else total, total))
+        for picture in batch["pictures"]:
+            if picture.index in wanted:
+                self.found.append(relate(pl_module.convnet, picture))
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found, self.found = sorted(gather(self.found), key=lambda item: int(item[0]["index"])), []
+        if not found:
+            return
+        rows, relations, panels = zip(*found, strict=True)
+        layers = summarise(relations)
+        self.results = {
+            "layers": [asdict(layer) for layer in layers],
+            "kinds": kinds(layers),
+            "explicit_deconvnet": explicit(rows),
+            "pictures": list(rows),
+        }
+        if not trainer.is_global_zero:
+            return
+        overview = sheet(panels, 1 if len(panels) < 4 else 2)
+        log_picture(trainer, "relation/reconstructions", overview)
+        for row, panel in zip(rows, panels, strict=True):
+            save_picture(panel, self.folder / "pictures" / f"{row['index']:05d}_{Path(row['image']).name}.png")
+        save_picture(overview, self.folder / "relation.png")
+        write_json(self.folder / "relation.json", self.results)
+
+
+def relate(convnet: ConvNet, picture: WholePicture) -> tuple[dict[str, Any], list[LayerRelation], Image.Image]:
+    """What there is to say of one picture, its layers, and its reconstructions drawn."""
+    frame = centre_crop(picture.frame, convnet.preprocessing.crop)
+    image = (frame.to(convnet.mean.device).float() / 255)[None]
+    with torch.no_grad():
+        scores = convnet(image)[0]
+    label = picture.label if picture.label >= 0 else int(scores.argmax())
+    classes = torch.tensor([label], device=image.device)
+    normalised = (image - convnet.mean) / convnet.std
+    layers = relation(convnet.net, normalised, classes)
+    drawn = {
+        title: saliency(convnet, image, classes, method, reduction="none", strategy="loop")[0].cpu()
+        for method, title in METHODS.items()
+    }
+    name, posterior = convnet.classes.names[label].split(",")[0], float(scores.softmax(0)[label])
+    panel = draw_reconstructions(frame, drawn, f"{name}   S = {float(scores[label]):.1f}   P = {posterior:.2f}")
+    row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
+    row |= {"score": float(scores[label]), "posterior": posterior}
+    return row | {"explicit_deconvnet": compare_explicit(convnet, normalised, classes)}, layers, panel
+
+
+def compare_explicit(convnet: ConvNet, images: Tensor, classes: Tensor) -> float | str:
+    """max |explicit - by rule| / max |by rule| of the DeconvNet's reconstruction, or why there is no explicit one."""
+    try:
+        by_steps = deconvnet(convnet.net, images, classes)
+    except UserError as error:
+        return str(error)
+    by_rule = saliency(convnet.net, images, classes, "deconvnet", reduction="none", strategy="loop")
+    return float((by_steps - by_rule).abs().max() / by_rule.abs().max())
+
+
+def explicit(rows: Sequence[dict[str, Any]]) -> float | str:
+    """Over pictures: the largest difference, or the reason that is the same for all."""
+    found = [row["explicit_deconvnet"] for row in rows]
+    return found[0] if isinstance(found[0], str) else max(found)
+
+
+def kinds(layers: Sequence[LayerRelation]) -> dict[str, dict[str, Any]]:
+    """The table by kind of layer: how many, the largest difference, the disagreement over all gates."""
+    table: dict[str, dict[str, Any]] = {}
+    for kind in dict.fromkeys(layer.kind for layer in layers):
+        same = [layer for layer in layers if layer.kind == kind]
+        differences = [layer.difference for layer in same if layer.difference is not None]
+        gates = sum(layer.gates for layer in same)
+        disagree = sum((layer.disagreement or 0) * layer.gates for layer in same)
+        table[kind] = {
+            "layers": len(same),
+            "rule": same[0].rule,
+            "difference": max(differences) if differences else None,
+            "disagreement": disagree / gates if gates else None,
+        }
+    return table
+
+
+def relation_table(results: dict[str, Any]) -> Table:
+    """`Relation.results` for the terminal: every layer where there are not too many, and every kind."""
+    table = Table(title="DeconvNet against back-prop, from the same R_{n+1}", title_justify="left")
+    for column in ("layer", "kind", "DeconvNet", "difference", "gates that disagree"):
+        table.add_column(column, justify="right" if column in ("difference", "gates that disagree") else "left")
+    if len(results["layers"]) <= MOST_ROWS:
+        for layer in results["layers"]:
+            table.add_row(layer["layer"], layer["kind"], layer["rule"], *_numbers(layer))
+        table.add_section()
+    for kind, row in results["kinds"].items():
+        table.add_row(f"all {row['layers']}", kind, row["rule"], *_numbers(row))
+    found = results["explicit_deconvnet"]
+    table.caption = (
+        f"explicit DeconvNet pass against the ReLU rule: difference {found:.1e}" if isinstance(found, float) else found
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _numbers(row: dict[str, Any]) -> tuple[str, str]:
+    difference, disagreement = row["difference"], row["disagreement"]
+    return (
+        "" if difference is None else f"{difference:.1e}",
+        "" if disagreement is None else f"{100 * disagreement:.1f} %",
+    )

@@ -1,0 +1,45 @@
+"""Where gradients are taken: the bare model, frozen, in eval mode, and as it was afterwards.
+
+This is the one place that turns gradients on: inside Lightning's test and validate loops the inference mode has to
+be left as well. Whatever is entered here leaves the model as it was, also after an exception.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+
+def bare_module(model: nn.Module) -> nn.Module:
+    """The module itself, without DDP's, DataParallel's or torch.compile's wrappers."""
+    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+        return bare_module(model.module)
+    compiled = getattr(model, "_orig_mod", None)  # what torch.compile keeps of the module it wraps
+    return bare_module(compiled) if isinstance(compiled, nn.Module) else model
+
+
+@contextmanager
+def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
+    """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast."""
+    bare = bare_module(model)
+    modes = [(module, module.training) for module in bare.modules()]
+    trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
+    try:
+        bare.eval()
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            device = next((parameter.device.type for parameter in bare.parameters()), "cpu")
+            stack.enter_context(torch.autocast(device, enabled=False))  # only where it is asked for
+            if "torch._dynamo" in sys.modules:  # compiled parts may lie anywhere in the model
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            yield bare
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        for module, mode in modes:
+            module.training = mode

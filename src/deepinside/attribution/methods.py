@@ -1,0 +1,60 @@
+"""Attribution methods: what each makes of the gradient. `saliency` reduces it to a map."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+Gradient = Callable[[Tensor], Tensor]
+"""Pictures (N, C, H, W) -> dS_c/dI of every picture's K classes, (N, K, C, H, W)."""
+
+
+def gradient(of: Gradient, images: Tensor) -> Tensor:
+    """w = dS_c/dI (paper, section 3.1). With the rules `deconvnet` and `guided`, their reconstruction (section 4)."""
+    return of(images)
+
+
+def gradient_x_input(of: Gradient, images: Tensor) -> Tensor:
+    """w * I, the terms of the first-order Taylor expansion S_c(I) ~ w.I + b (paper, section 3.1)."""
+    return of(images) * images[:, None]
+
+
+def smoothgrad(of: Gradient, images: Tensor, *, samples: int = 25, noise: float = 0.15, seed: int = 0) -> Tensor:
+    """(1/n) sum_i dS_c/dI (I + e_i), e_i ~ N(0, sigma^2) (Smilkov et al. 2017).
+
+    sigma is `noise` times the range max(I) - min(I) of each picture. All pictures get the same draws, so that a map
+    depends on its picture alone.
+    """
+    sigma = noise * (images.flatten(1).amax(1) - images.flatten(1).amin(1)).view(-1, 1, 1, 1)
+    generator = torch.Generator().manual_seed(seed)
+    draws = (torch.randn(images.shape[1:], generator=generator).to(images) for _ in range(samples))
+    return _mean(of(images + sigma * draw) for draw in draws)
+
+
+def integrated_gradients(of: Gradient, images: Tensor, *, steps: int = 32, baseline: Tensor | float = 0.0) -> Tensor:
+    """(I - I') * integral_0^1 dS_c/dI (I' + a (I - I')) da, by the midpoint rule (Sundararajan et al. 2017).
+
+    baseline: I', a number or anything that broadcasts with (N, C, H, W). Summed over a picture the terms give
+    S_c(I) - S_c(I').
+    """
+    difference = images - baseline
+    points = (baseline + difference * ((step + 0.5) / steps) for step in range(steps))
+    return difference[:, None] * _mean(of(point) for point in points)
+
+
+METHODS: dict[str, Callable[..., Tensor]] = {
+    "gradient": gradient,
+    "deconvnet": gradient,
+    "guided": gradient,
+    "gradient_x_input": gradient_x_input,
+    "smoothgrad": smoothgrad,
+    "integrated_gradients": integrated_gradients,
+}
+
+
+def _mean(tensors: Iterator[Tensor]) -> Tensor:
+    """Of at least one; one at a time in memory."""
+    total, count = next(tensors), 1
+    for tensor in tensors:
+        total, count = total + tensor, count + 1
+    return total / count

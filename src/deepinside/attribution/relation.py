@@ -1,0 +1,99 @@
+"""DeconvNet against back-prop, layer by layer (paper, section 4): equal but for the rectifiers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deepinside.attribution.activations import open_gates
+from deepinside.attribution.context import gradients_on
+from deepinside.attribution.deconvnet import deconvnet_step
+from deepinside.attribution.relu_rules import ReluRule
+from deepinside.attribution.scores import check_classes
+from deepinside.attribution.trace import CONVOLUTION, FULL, MAX_POOL, RELU, Step, TraceMode, layer_name, one_hot
+
+RULES = {
+    CONVOLUTION: "transposed convolution",
+    RELU: "R_n = R_{n+1} 1(R_{n+1} > 0)",
+    MAX_POOL: "switches",
+    FULL: "transposed product",
+}
+NO_RULE = "back-prop (no step of its own)"
+
+
+@dataclass(frozen=True)
+class LayerRelation:
+    """One layer's step from R_{n+1} to R_n, both ways, from the same R_{n+1} and X_n.
+
+    layer: the module; kind: convolution, ReLU, max-pool, full layer, or torch's function; rule: the DeconvNet's step;
+    difference: max |DeconvNet - back-prop| / max |back-prop|, None where the DeconvNet has no step of its own;
+    disagreement, for ReLU: the share of gates with 1(R_{n+1} > 0) != 1(X_n > 0) among those that something arrives at
+    (R_{n+1} != 0), and gates: how many these are.
+    """
+
+    layer: str
+    kind: str
+    rule: str
+    difference: float | None = None
+    disagreement: float | None = None
+    gates: int = 0
+
+
+def relation(model: nn.Module, images: Tensor, classes: Tensor) -> list[LayerRelation]:
+    """The DeconvNet's step against the back-prop step for every layer between pictures and scores (paper, section 4).
+
+    One forward pass gives the activity X_n; the DeconvNet's reconstructions R_n of the class scores come from one pass
+    back. At each layer both steps start from that R_{n+1}: convolutions, max-pools and full layers must agree up to
+    rounding, rectifiers do not. Any net with rectifiers, branches included; layers in the order of the forward pass.
+    images: (N, C, H, W) as the model takes them; classes: (N,).
+    Raises UserError where the net has no rectifiers or smooth activations.
+    """
+    with gradients_on(model) as bare:
+        start = images.detach().clone().requires_grad_()
+        with ReluRule("deconvnet") as rule, TraceMode(start) as trace:
+            scores = bare(start)
+        rule.check(bare)
+        check_classes(classes, scores.shape[1])
+        torch.autograd.grad(scores, start, one_hot(classes, scores.detach()))
+        names = {module: name for name, module in bare.named_modules()}
+        return [
+            _compare(step, step.arrived, layer_name(step, names)) for step in trace.steps if step.arrived is not None
+        ]
+
+
+def _compare(step: Step, arrived: Tensor, name: str) -> LayerRelation:
+    if step.kind not in RULES:
+        return LayerRelation(name, step.function, NO_RULE)
+    with torch.no_grad():
+        theirs = deconvnet_step(step, arrived)
+    ours = _back_prop(step, arrived)
+    difference = float((theirs - ours).abs().max() / ours.abs().max().clamp(min=torch.finfo(ours.dtype).tiny))
+    if step.kind != RELU:
+        return LayerRelation(name, step.kind, RULES[step.kind], difference)
+    assert step.high is not None
+    reached = arrived != 0
+    differ = ((arrived > 0) != open_gates(step.activity, step.high)) & reached
+    gates = int(reached.sum())
+    return LayerRelation(name, RELU, RULES[RELU], difference, int(differ.sum()) / max(gates, 1), gates)
+
+
+def _back_prop(step: Step, arrived: Tensor) -> Tensor:
+    """df/dX_n from df/dX_{n+1} by autograd, through this layer alone."""
+    x = step.activity.clone().requires_grad_()
+    arguments = {**step.kwargs} if step.args else {**step.kwargs, "input": x.clone()}  # cloned: it may work in place
+    positional = (x.clone(), *step.args[1:]) if step.args else ()
+    return torch.autograd.grad(step.func(*positional, **arguments), x, arrived)[0]
+
+
+def summarise(relations: Sequence[Sequence[LayerRelation]]) -> list[LayerRelation]:
+    """The tables of several pictures as one: the largest difference, the disagreement over all their gates."""
+    together = []
+    for same in zip(*relations, strict=True):
+        differences = [row.difference for row in same if row.difference is not None]
+        gates = sum(row.gates for row in same)
+        share = sum((row.disagreement or 0) * row.gates for row in same) / max(gates, 1)
+        first, disagreement = same[0], share if same[0].disagreement is not None else None
+        largest = max(differences) if differences else None
+        together.append(LayerRelation(first.layer, first.kind, first.rule, largest, disagreement, gates))
+    return together

@@ -1,0 +1,32 @@
+"""Class models: the picture that maximises a class score (paper, section 2), from separate, exchangeable parts."""
+
+from deepinside.attribution.scores import class_score, log_posterior, posterior
+from deepinside.class_model.display import class_model_picture
+from deepinside.class_model.optimise import ClassModels, optimise_class_models
+from deepinside.class_model.parameterisation import Fourier, Parameterisation, Pixels
+from deepinside.class_model.presets import PRESETS, Numbers, preset
+from deepinside.class_model.regulariser import Regulariser, squared_norm, total_variation
+from deepinside.class_model.transform import Transform, blur, compose, jitter, scale_and_rotate
+
+__all__ = [
+    "PRESETS",
+    "ClassModels",
+    "Fourier",
+    "Numbers",
+    "Parameterisation",
+    "Pixels",
+    "Regulariser",
+    "Transform",
+    "blur",
+    "class_model_picture",
+    "class_score",
+    "compose",
+    "jitter",
+    "log_posterior",
+    "optimise_class_models",
+    "posterior",
+    "preset",
+    "scale_and_rotate",
+    "squared_norm",
+    "total_variation",
+]

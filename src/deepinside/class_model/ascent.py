@@ -1,0 +1,168 @@
+"""The ascent of one batch of classes: what happens in a step, what is noted, and when a class stops."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from deepinside.attribution.gradient import ScoreGraph
+from deepinside.attribution.route import channels_last_works
+from deepinside.attribution.scores import Score, class_score, posterior
+from deepinside.class_model.parameterisation import Parameterisation
+from deepinside.class_model.regulariser import Regulariser
+from deepinside.class_model.transform import Transform
+
+OptimiserFactory = Callable[[list[Tensor]], Optimizer]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers of an ascent, as `optimise_class_models` explains them."""
+
+    size: Size
+    steps: int
+    ramp: float
+    octaves: int
+    tolerance: float
+    patience: int
+    frames: int
+    seed: int
+
+    def sizes(self) -> list[Size]:
+        height, width = self.size
+        shares = [2 ** (octave + 1 - self.octaves) for octave in range(self.octaves)]
+        return [(max(1, round(height * share)), max(1, round(width * share))) for share in shares]
+
+    def frame_steps(self) -> list[int]:
+        """After how many steps a frame is kept; the last frame is the result."""
+        return [round(self.steps * (i / max(1, self.frames - 1)) ** 2) for i in range(self.frames - 1)]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The exchangeable parts of an ascent, as `optimise_class_models` explains them."""
+
+    parameterisation: Parameterisation
+    objective: Score
+    regulariser: Regulariser
+    transform: Transform | None
+    optimiser: OptimiserFactory
+
+
+@dataclass
+class Ascent:
+    """The ascent of one batch of classes."""
+
+    bare: nn.Module
+    classes: Tensor
+    centre: Tensor
+    plan: Plan
+    pieces: Pieces
+    step: int = 0
+    trace: list[Tensor] = field(default_factory=list)
+    film: list[Tensor] = field(default_factory=list)
+
+    def run(self, wanted: int, on_step: Callable[[int, int], None] | None) -> tuple[Tensor, ...]:
+        """images, score, posterior, traces (K, 3, steps), steps taken, frames. The first `wanted` are no padding."""
+        plan = self.plan
+        self.generator = torch.Generator().manual_seed(plan.seed)
+        images = _start(self.bare, self.centre, self.classes, plan.size)
+        self.result = images
+        self.taken = torch.full_like(self.classes, plan.steps)
+        self.best = torch.full((len(images),), -torch.inf).to(images)
+        self.since = torch.zeros_like(self.classes)
+        for octave, size in enumerate(plan.sizes()):
+            images = self._octave(images, size, plan.steps * (octave + 1) // plan.octaves, wanted, on_step)
+        running = self.taken == plan.steps
+        self.result = torch.where(running[:, None, None, None], images, self.result)
+        with torch.no_grad():
+            scores = self.bare(self.centre + self.result / 255)
+        final = [class_score(scores, self.classes), posterior(scores, self.classes)]
+        frames = [*self.film, *[self.result] * (plan.frames - len(self.film))]
+        film = torch.stack(frames, 1) if frames else self.result.new_zeros(len(self.classes), 0, *images.shape[1:])
+        if self.step < plan.steps and on_step is not None:
+            on_step(wanted, plan.steps - self.step)
+        traces = torch.stack(self.trace, 2)
+        traces = F.pad(traces, (0, plan.steps - self.step), value=torch.nan)
+        late = torch.arange(plan.steps, device=traces.device) >= self.taken[:, None]
+        return self.result, *final, traces.masked_fill(late[:, None], torch.nan), self.taken, film
+
+    def _octave(
+        self, images: Tensor, size: Size, until: int, wanted: int, on_step: Callable[[int, int], None] | None
+    ) -> Tensor:
+        pieces, plan = self.pieces, self.plan
+        parameters = pieces.parameterisation.encode(_resize(images, size)).requires_grad_()
+        ascent = pieces.optimiser([parameters])
+        while self.step < until and (self.taken == plan.steps).any():
+            drawn = _resize(pieces.parameterisation.decode(parameters, size), plan.size)
+            images = drawn.detach()
+            if self.step in plan.frame_steps():
+                self._keep(images)
+            down = self._descent(images)
+            parameters.grad = down if drawn is parameters else torch.autograd.grad(drawn, parameters, down)[0]
+            ascent.step()
+            self.step += 1
+            if on_step is not None:
+                on_step(wanted, 1)
+        return _resize(pieces.parameterisation.decode(parameters.detach(), size), plan.size).clone()
+
+    def _descent(self, images: Tensor) -> Tensor:
+        """d(R - objective)/dI, one forward and one backward pass towards the picture alone; notes the traces."""
+        pieces, plan = self.pieces, self.plan
+        leaf = images.clone().requires_grad_()
+        seen = pieces.transform(leaf, self.generator) if pieces.transform else leaf
+        picture = self.centre + seen.detach() / 255
+        graph = ScoreGraph(self.bare, picture, channels_last=channels_last_works(self.bare, picture))
+        gradient = graph.gradients(self.classes[:, None], pieces.objective)[:, 0].contiguous() / 255
+        if seen is not leaf:
+            gradient = torch.autograd.grad(seen, leaf, gradient)[0]
+        now = graph.scores
+        value = pieces.objective(now, self.classes)
+        squares = images.square().flatten(1).sum(1)
+        self.trace.append(torch.stack([class_score(now, self.classes), posterior(now, self.classes), squares], 1))
+        share = min(1.0, self.step / (plan.ramp * plan.steps)) if plan.ramp else 1.0
+        if plan.tolerance > 0 and share == 1.0 and self.step >= plan.steps * (plan.octaves - 1) / plan.octaves:
+            self._stop(images, value - pieces.regulariser.value(images))
+        return share * pieces.regulariser.gradient(images) - gradient
+
+    def _stop(self, images: Tensor, reached: Tensor) -> None:
+        """Takes the pictures of classes that have converged; their slots go on, and nobody looks at them any more."""
+        better = reached > self.best + self.plan.tolerance * self.best.abs().nan_to_num(posinf=0.0)
+        self.best = torch.where(better, reached, self.best)
+        self.since = torch.where(better, 0, self.since + 1)
+        stops = (self.since >= self.plan.patience) & (self.taken == self.plan.steps)
+        self.result = torch.where(stops[:, None, None, None], images, self.result)
+        self.taken = torch.where(stops, self.step, self.taken)
+
+    def _keep(self, images: Tensor) -> None:
+        running = (self.taken == self.plan.steps)[:, None, None, None]
+        self.film.append(torch.where(running, images, self.result).clone())
+
+
+def _resize(images: Tensor, size: Size) -> Tensor:
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=size < images.shape[-2:])
+
+
+def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: Size) -> Tensor:
+    """The zero image; faint noise, drawn by class, where the score has no gradient at all there.
+
+    A ReLU before the soft-max (SqueezeNet has one) can be shut for a class all over the zero image, which then is a
+    stationary point. The noise grows from 4 to 128 grey levels until the class has a gradient.
+    """
+    images = centre.new_zeros(len(classes), 3, *size)
+    for sigma in (4, 8, 16, 32, 64, 128):
+        picture = (centre + images / 255).requires_grad_()
+        score = class_score(bare(picture), classes).sum()
+        shut = torch.autograd.grad(score, picture)[0].flatten(1).abs().amax(1) == 0
+        for i in shut.nonzero()[:, 0].tolist():
+            generator = torch.Generator().manual_seed(int(classes[i]))
+            images[i] = torch.randn(3, *size, generator=generator).to(images) * sigma
+        if not shut.any():
+            break
+    return images

@@ -1,0 +1,114 @@
+"""From a ConvNet and classes to class models: everything but the net is a separate, exchangeable argument."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from deepinside.attribution.context import gradients_on
+from deepinside.attribution.scores import Score, find_score
+from deepinside.class_model.ascent import Ascent, OptimiserFactory, Pieces, Plan, Size
+from deepinside.class_model.parameterisation import Parameterisation, Pixels
+from deepinside.class_model.regulariser import Regulariser, squared_norm
+from deepinside.class_model.transform import Transform
+
+
+def adam(images: list[Tensor]) -> Optimizer:
+    """Steps of about one grey level a pixel, whatever the scale of the scores."""
+    return Adam(images, lr=1.0)
+
+
+@dataclass(frozen=True)
+class ClassModels:
+    """What was found for K classes.
+
+    images (K, 3, H, W): I, mean-subtracted, on the 0..255 scale. score, posterior, norm (K,): S_c(I), P_c(I) and
+    ||I||_2 of these pictures. scores, posteriors, squared_norms (steps, K): the traces of S_c, P_c and ||I||_2^2 before
+    every step, of the transformed picture where there is a transform; NaN from where a class has stopped. steps (K,):
+    how many steps each class took. frames (K, F, 3, H, W): the pictures on the way, the last one the result.
+    """
+
+    images: Tensor
+    score: Tensor
+    posterior: Tensor
+    norm: Tensor
+    scores: Tensor
+    posteriors: Tensor
+    squared_norms: Tensor
+    steps: Tensor
+    frames: Tensor
+
+
+def optimise_class_models(
+    model: nn.Module,
+    classes: Tensor,
+    size: Size,
+    mean: Sequence[float],
+    *,
+    parameterisation: Parameterisation | None = None,
+    objective: str | Score = "score",
+    regulariser: Regulariser | None = None,
+    transform: Transform | None = None,
+    optimiser: OptimiserFactory = adam,
+    steps: int = 200,
+    ramp: float = 0.5,
+    octaves: int = 1,
+    tolerance: float = 0.0,
+    patience: int = 50,
+    batch: int | None = None,
+    frames: int = 0,
+    seed: int = 0,
+    on_step: Callable[[int, int], None] | None = None,
+) -> ClassModels:
+    """I* = argmax_I S_c(I) - R(I) by gradient ascent from the zero image, weights fixed (paper, section 2).
+
+    model: pictures (K, 3, H, W) in [0, 1] -> class scores (K, C); used in eval mode and left as it was.
+    classes: (K,) int64. size: (H, W). mean: channel means in [0, 1]. The model sees mean + I / 255: I lives in
+    mean-subtracted 0..255 space, so a penalty means the same for every net.
+
+    parameterisation: Pixels() (paper) or Fourier(). objective: score (paper), softmax, log_softmax, or a callable
+    (K, C), (K,) -> (K,). regulariser: R, squared_norm(1e-5) unless given. transform: what is done to the picture
+    before every step; None (paper): nothing. optimiser: makes a torch optimiser of [parameters]; it must treat every
+    number on its own, as SGD and Adam do, or classes would depend on their company. octaves: 1 (paper), or so many
+    sizes from coarse to fine, each twice the one before, the steps shared among them.
+
+    ramp: R grows from 0 to its full weight over this share of the steps: near the zero image scores rise so slowly
+    that the full penalty would make it a local maximum for some classes. What is maximised in the end is the same.
+    Where the zero image gives a class no gradient at all, its ascent starts from faint noise instead.
+
+    tolerance: a class stops when, at full penalty, objective - R has not risen by this share of itself for `patience`
+    steps; 0: never. frames: how many pictures to keep of the way, closer together where the picture changes faster.
+    on_step(classes, steps): told after every step how many classes have gone how much further (for a progress bar).
+
+    batch: the model always sees exactly so many pictures, the last ones padded with repetitions: kernels round
+    differently for batches of different sizes, and max-pools that tie on the zero image make that visible. With
+    `batch` a class's result is the same to the last bit whatever other classes are asked for (same machine, same number
+    of threads); None: all classes at once. Raises ValueError for empty `classes` and unknown names.
+    """
+    if classes.ndim != 1 or not len(classes):
+        raise ValueError(f"classes must be (K,) with K >= 1, got {tuple(classes.shape)}")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}")
+    plan = Plan(size, steps, ramp, octaves, tolerance, patience, frames, seed)
+    pieces = Pieces(
+        parameterisation or Pixels(),
+        find_score(objective),
+        squared_norm(1e-5) if regulariser is None else regulariser,
+        transform,
+        optimiser,
+    )
+    found = []
+    with gradients_on(model) as bare, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        like = next(bare.parameters())
+        centre = like.new_tensor(mean).view(3, 1, 1)
+        for some in classes.to(like.device).clone().split(batch or len(classes)):  # may come from inference mode
+            padded = F.pad(some[None], (0, (batch or len(some)) - len(some)), "replicate")[0]
+            ascent = Ascent(bare, padded, centre, plan, pieces)
+            found.append([part[: len(some)] for part in ascent.run(len(some), on_step)])
+    images, score, chance, traces, taken, film = (torch.cat(parts) for parts in zip(*found, strict=True))
+    scores, posteriors, squares = traces.unbind(1)
+    norm = images.square().flatten(1).sum(1).sqrt()
+    return ClassModels(images, score, chance, norm, scores.T, posteriors.T, squares.T, taken, film)

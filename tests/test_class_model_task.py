@@ -1,0 +1,305 @@
+"""The task class_model: each class kept, resumed, the same whoever it is found with; judge, comparison, mean image."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
+
+from callbacks import ClassModels, MeanImage, class_model_store
+from callbacks.ascent_progress import AscentProgress
+from callbacks.mean_image import load_mean_image
+from deepinside.attribution.scores import SCORES
+from deepinside.class_model import PRESETS, Numbers
+from deepinside.class_model.presets import OPTIMISERS, PARAMETERISATIONS
+from deepinside.classifier import Classifier
+from deepinside.config import ClassModelsConfig, DataConfig, options
+from deepinside.data.module import PictureData, open_split
+from deepinside.data.picture import Classes
+from deepinside.errors import UserError
+from deepinside.models.convnet import ConvNet, Preprocessing
+from deepinside.models.shapes_convnet import shapes_convnet
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*predict returned None.*")
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("disc", "ring", "square", "triangle", "star", "cross", "crescent", "heart", "arrow", "hourglass")
+QUICK = {"steps": 6, "jitter": 2, "frames": 3, "tolerance": 0.0}
+
+
+def convnet(seed: int = 0, names: tuple[str, ...] = NAMES) -> ConvNet:
+    torch.manual_seed(seed)
+    classes = Classes(names, names)
+    return ConvNet(
+        "shapes_convnet", shapes_convnet(len(names)), Preprocessing((0.5,) * 3, (0.25,) * 3, 70, 64), classes, ()
+    )
+
+
+def quiet_trainer(folder: Path, callback: Any) -> Trainer:
+    options: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "enable_progress_bar": False, "max_epochs": 1}
+    logger = TensorBoardLogger(folder, name="", version="")
+    return Trainer(
+        callbacks=[callback], logger=logger, enable_model_summary=False, enable_checkpointing=False, **options
+    )
+
+
+def find(folder: Path, classes: list[int], net: ConvNet | None = None, **options: Any) -> ClassModels:
+    settings = {name: options.pop(name) for name in list(options) if name not in ("mean_image", "judge")}
+    callback = ClassModels(ClassModelsConfig(**(QUICK | settings)), classes, folder, **options)
+    batches = DataLoader(torch.tensor(classes), batch_size=5)
+    quiet_trainer(folder, callback).predict(Classifier(net or convnet()), batches, return_predictions=False)
+    return callback
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The classes that were really optimised, in their order."""
+    seen: list[int] = []
+    real = class_model_store.optimise_class_models
+
+    def counting(model: Any, classes: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        seen.extend(classes.tolist())
+        return real(model, classes, *arguments, **options)
+
+    monkeypatch.setattr(class_model_store, "optimise_class_models", counting)
+    return seen
+
+
+def test_a_class_is_the_same_whoever_it_is_found_with(tmp_path: Path) -> None:
+    alone, together = find(tmp_path / "a", [3]), find(tmp_path / "b", list(range(10)))
+    assert alone.results[0] == together.results[3]
+    assert torch.load(tmp_path / "a/found/0003_score.pt")["picture"].shape == (3, 64, 64)
+    names = sorted(path.name for path in (tmp_path / "b/found").iterdir())
+    assert names == [f"{i:04d}_score.pt" for i in range(10)]
+    pictures = [(tmp_path / way / "pictures/0003_triangle.png").read_bytes() for way in "ab"]
+    assert pictures[0] == pictures[1]
+
+
+def test_a_killed_run_goes_on_with_what_is_missing(
+    tmp_path: Path, counted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    real = class_model_store.Store.save
+
+    def dying(self: Any, found: Any) -> None:
+        if len(kept) == 6:
+            raise RuntimeError("killed")
+        kept.append(found.index)
+        real(self, found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(class_model_store.Store, "save", dying)
+        with pytest.raises(RuntimeError, match="killed"):
+            find(tmp_path, list(range(10)))
+    assert kept == [0, 1, 2, 3, 4, 5]
+    counted.clear()
+    resumed = find(tmp_path, list(range(10)))
+    assert counted == [6, 7, 8, 9]
+    assert [line["class"] for line in resumed.results] == list(NAMES)
+    assert resumed.results == find(tmp_path / "fresh", list(range(10))).results
+
+
+def test_other_settings_make_it_anew(tmp_path: Path, counted: list[int]) -> None:
+    find(tmp_path, [1, 2])
+    find(tmp_path, [2])
+    assert counted == [1, 2]
+    find(tmp_path, [2], steps=7)
+    assert counted == [1, 2, 2]
+
+
+def test_the_fingerprint_knows_everything_a_class_model_depends_on() -> None:
+    def of(net: ConvNet | None = None, mean_image: torch.Tensor | None = None, **options: Any) -> str:
+        settings = ClassModelsConfig(**(QUICK | options))
+        return class_model_store.fingerprint(net or convnet(), settings, mean_image)
+
+    changes: list[dict[str, Any]] = [{"steps": 7}, {"lam": 1e-3}, {"batch": 3}, {"frames": 2}, {"preset": "natural"}]
+    changes += [{"net": convnet(1)}, {"mean_image": torch.zeros(3, 64, 64)}, {"mean_image": torch.ones(3, 64, 64)}]
+    assert len({of(), *(of(**change) for change in changes)}) == 1 + len(changes)
+    assert of() == of(count=3, every=2, judge="x.pt", compare="softmax")
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half a file", None])
+def test_a_damaged_file_counts_as_missing(tmp_path: Path, damage: bytes | None) -> None:
+    store, zeros = class_model_store.Store(tmp_path / "found", "mine"), torch.zeros(3, 8, 8, dtype=torch.uint8)
+    found = class_model_store.Found(4, "score", zeros, 1.0, 0.5, 2.0, torch.zeros(3, 5), zeros[None])
+    assert store.load(4, "score") is None
+    store.save(found)
+    loaded = store.load(4, "score")
+    assert loaded is not None
+    assert (loaded.score, loaded.index, loaded.traces.shape) == (1.0, 4, (3, 5))
+    assert class_model_store.Store(tmp_path / "found", "other").load(4, "score") is None
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["0004_score.pt"]
+    file = store.path(4, "score")
+    file.write_bytes(file.read_bytes()[:-700] if damage is None else damage)
+    assert store.load(4, "score") is None
+
+
+def test_judge_comparison_and_what_is_shown(tmp_path: Path) -> None:
+    """The judge lists its classes in another order and knows one more."""
+    judge = convnet(5, ("other", *reversed(NAMES)))
+    callback = find(tmp_path, [7, 2], judge=judge, compare="softmax")
+    assert [line["class"] for line in callback.results] == ["heart", "square"]
+    for line in callback.results:
+        assert line["compared"]["objective"] == "softmax"
+        assert 1 <= line["judge_rank"] <= 11
+        kept = torch.load(tmp_path / f"found/{line['class_index']:04d}_score.pt", weights_only=True)
+        with torch.no_grad():
+            chances = judge.eval()(kept["picture"][None].float() / 255)[0].softmax(0)
+        own = float(chances[judge.classes.ids.index(line["class"])])
+        assert line["judge_posterior"] == pytest.approx(own, rel=1e-5)
+        assert line["judge_rank"] == 1 + int((chances > own).sum())
+        assert kept["traces"].shape == (3, 6)
+        assert kept["frames"].shape == (3, 3, 64, 64)
+    for name in ("sheet", "traces", "objectives", "films/0007_heart", "pictures/0002_square"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.width > 190
+    logged = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    for tag, count in (("sheet", 1), ("traces", 1), ("objectives", 1), ("pictures", 2), ("films", 2)):
+        assert len(logged.Images(f"class_models/{tag}")) == count
+    text = logged.Tensors("class_models/table/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "| heart |" in text
+    assert "softmax P_c" in text
+
+
+def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
+    """At `Trainer.test`, under inference mode: files of every class, and nothing kept for a resumption."""
+    callback = ClassModels(ClassModelsConfig(**QUICK), [5, 9], tmp_path)  # type: ignore[arg-type]
+    net = convnet()
+    source = open_split(DataConfig(shapes_val=6), "val", 0)
+    data = PictureData(DataConfig(batch_size=6, workers=0), net, val=source)
+    quiet_trainer(tmp_path, callback).test(Classifier(net), data, verbose=False)
+    assert [line["class"] for line in callback.results] == ["cross", "hourglass"]
+    for folder in ("pictures", "films"):
+        assert {p.name for p in (tmp_path / folder).iterdir()} == {"0005_cross.png", "0009_hourglass.png"}
+    assert not (tmp_path / "found").exists()
+    kept = find(tmp_path / "analysis", [5, 9], net)
+    assert kept.results == callback.results
+
+
+def test_a_judge_that_does_not_know_a_class_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not know the class 'heart'"):
+        find(tmp_path, [7], judge=convnet(5, NAMES[:5]))
+
+
+def test_the_mean_image_is_shown_below(tmp_path: Path) -> None:
+    mean = torch.linspace(0, 1, 64).view(1, 1, 64).expand(3, 64, 64)
+    find(tmp_path / "plain", [0])
+    find(tmp_path / "mean", [0], mean_image=mean)
+    plain, shown = (torch.load(tmp_path / way / "found/0000_score.pt") for way in ("plain", "mean"))
+    assert plain["score"] == shown["score"]
+    difference = shown["picture"].float() - plain["picture"].float()
+    inside = (plain["picture"] > 30) & (plain["picture"] < 225) & (shown["picture"] > 0) & (shown["picture"] < 255)
+    torch.testing.assert_close(difference[inside], (255 * mean - 127.5)[inside], rtol=0, atol=1.001)
+
+
+def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "analyse.py"), "trainer.accelerator=cpu", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+    assert done.returncode == code, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run, with what the analyses read of it."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "checkpoints").mkdir()
+    module = Classifier(convnet())
+    content = {"state_dict": module.state_dict(), "deepinside": module.convnet.description()}
+    torch.save(content, folder / "checkpoints" / "last.ckpt")
+    numbers = "".join(f"  {key}: {value}\n" for key, value in QUICK.items())
+    data = "data:\n  shapes_train: 21\n  batch_size: 4\n"
+    (folder / "config.yaml").write_text(f"model:\n  name: shapes_convnet\n{data}class_models:\n{numbers}")
+    return folder
+
+
+TWO = ("trainer.devices=2", "trainer.strategy=ddp")
+
+
+def test_two_processes_find_what_one_finds(trained: Path, tmp_path: Path) -> None:
+    """On the mean image that lies in the run, which the judge sees; the preset leaves out the run's own jitter."""
+    mean = torch.linspace(0, 1, 64).view(1, 1, 64).expand(3, 64, 64)
+    file, judge = trained / "checkpoints" / "mean_image.pt", f"class_models.judge={trained}/checkpoints/last.ckpt"
+    torch.save({"mean": mean, "images": 1}, file)
+    natural = ("class_models.preset=natural", "class_models.steps=6", "class_models.frames=3")
+    done = run("task=class_model", f"run={trained}", judge, "classes=all", f"out={tmp_path}", *natural, *TWO)
+    file.unlink()
+    assert "10 class models" in done.stdout
+    assert "rank" in done.stdout
+    two = json.loads((tmp_path / "metrics.json").read_text())["classes"]
+    whole = {"preset": "natural", "jitter": None, "tolerance": None}
+    one = find(tmp_path / "one", list(range(10)), judge=convnet(), mean_image=mean, **whole).results
+    assert [line["class"] for line in two] == list(NAMES)
+    assert two == one
+
+
+def test_mean_image_of_the_training_pictures(trained: Path) -> None:
+    """On two processes exactly the mean of the 21 centre crops, kept beside the run's checkpoints."""
+    run("task=mean_image", f"run={trained}", *TWO)
+    mean = load_mean_image(trained / "checkpoints" / "mean_image.pt", 64)
+    data = DataConfig(shapes_train=21, batch_size=21, workers=0)
+    batch = next(iter(PictureData(data, convnet(), val=open_split(data, "train", 0)).val_dataloader()))
+    torch.testing.assert_close(mean, (batch["image"].double() / 255).mean(0).float(), rtol=0, atol=1e-7)
+    assert json.loads((trained / "mean_image" / "metrics.json").read_text())["images"] == 21
+    assert (trained / "mean_image" / "mean_image.png").is_file()
+
+
+def test_a_file_that_is_no_mean_image(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "net.pt")
+    for file in ("net.pt", "absent.pt"):
+        with pytest.raises(UserError, match="is not what task=mean_image writes"):
+            load_mean_image(tmp_path / file, 64)
+
+
+def test_unreadable_pictures_are_not_averaged(tmp_path: Path) -> None:
+    callback = MeanImage(tmp_path / "mean_image.pt", tmp_path)
+    images, labels = torch.rand(3, 3, 64, 64), torch.tensor([1, -100, 2])
+    images = (images * 255).round() / 255
+
+    batches = DataLoader([{"image": i, "label": k} for i, k in zip(images, labels, strict=True)], batch_size=2)  # type: ignore[arg-type]
+    quiet_trainer(tmp_path, callback).predict(Classifier(convnet()), batches, return_predictions=False)
+    torch.testing.assert_close(load_mean_image(tmp_path / "mean_image.pt", 64), images[[0, 2]].mean(0))
+    assert callback.results["images"] == 2
+    with pytest.raises(UserError, match="the ConvNet's crop"):
+        load_mean_image(tmp_path / "mean_image.pt", 32)
+
+
+def test_more_processes_than_classes_is_one_line(trained: Path, tmp_path: Path) -> None:
+    done = run("task=class_model", f"run={trained}", "classes=star,star", f"out={tmp_path}", *TWO, code=2)
+    assert "2 processes cannot share 1 classes" in done.stderr
+
+
+def test_the_configuration_offers_what_the_library_has() -> None:
+    known = {key: f.metadata["choices"] for key, f in options(ClassModelsConfig)}
+    assert set(known["preset"]) == set(PRESETS)
+    assert set(known["parameterisation"]) == set(PARAMETERISATIONS)
+    assert set(known["optimiser"]) == set(OPTIMISERS)
+    assert set(known["objective"]) == set(known["compare"]) == set(SCORES)
+    assert {f.name for f in fields(Numbers)} <= set(known)
+
+
+def test_progress_moves_within_batches_and_tells_the_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = iter([0.0, 1.0, 11.0, 12.0, 22.0])
+    monkeypatch.setattr("callbacks.ascent_progress.time.monotonic", partial(next, now))
+    shown = AscentProgress(20, 10)
+    shown.skip(10)
+    shown.advance(4, 5)
+    shown.advance(4, 1)
+    shown.advance(4, 4)
+    lines = capsys.readouterr().out.splitlines()
+    # 20 of the 100 missing class steps took 11 s; 40 of them took 22 s.
+    assert lines == ["class models: 12.0 of 20, about 44 s to go", "class models: 14.0 of 20, about 33 s to go"]

@@ -1,0 +1,267 @@
+"""Section 4 as numbers: DeconvNet and back-prop agree layer by layer but for the rectifiers; the task that shows it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+
+from callbacks import Relation
+from callbacks.relation import relation_table
+from deepinside.attribution.deconvnet import deconvnet
+from deepinside.attribution.relation import LayerRelation, relation, summarise
+from deepinside.attribution.saliency import saliency
+from deepinside.classifier import Classifier
+from deepinside.config import DataConfig, TrainerConfig
+from deepinside.data.module import PictureData
+from deepinside.data.shapes import Shapes
+from deepinside.errors import UserError
+from deepinside.launch import make_trainer
+from deepinside.models.convnet import ConvNet, Preprocessing
+from deepinside.models.shapes_convnet import shapes_convnet
+from deepinside.models.simonyan2013 import simonyan2013
+from deepinside.plots import signed_grey
+
+ROOT = Path(__file__).resolve().parent.parent
+CLASSES = torch.tensor([1, 3])
+SHAPES = Shapes("val", 0, 8)
+
+
+def lively(net: nn.Module) -> nn.Module:
+    """Random weights that keep activity and reconstructions alive, and BatchNorm statistics that matter; float64."""
+    torch.manual_seed(0)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+            if module.bias is not None:
+                nn.init.normal_(module.bias, std=0.1)
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_var is not None
+            assert module.running_mean is not None
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.weight, -1, 2)
+    return net.double().eval()
+
+
+def odd_net() -> nn.Module:
+    """Everything the explicit pass must place right: gaps, overlaps, ceilings, unequal and even kernels, groups."""
+    layers = [
+        *(nn.Conv2d(3, 8, 4, stride=3, padding=1, dilation=2), nn.ReLU(), nn.MaxPool2d(3, 2, 1, ceil_mode=True)),
+        *(nn.Conv2d(8, 12, (3, 2), stride=(1, 3), padding="valid", groups=4), nn.BatchNorm2d(12), nn.ReLU()),
+        *(nn.Conv2d(12, 6, 3, padding="same", dilation=2), nn.ReLU6(), nn.MaxPool2d((3, 2), 1, dilation=2)),
+        *(nn.LocalResponseNorm(4), nn.AdaptiveAvgPool2d((3, 2)), nn.Flatten(), nn.Dropout(), nn.Linear(36, 4)),
+    ]
+    return nn.Sequential(*layers)
+
+
+class Normalised(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.net((images - 0.4) / 0.25)
+        return out
+
+
+def small_vgg11() -> nn.Module:
+    features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["A"])
+    head = [nn.Linear(512 * 4, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 64), nn.ReLU(True), nn.Linear(64, 10)]
+    return nn.Sequential(features, nn.AdaptiveAvgPool2d(2), nn.Flatten(1), *head)
+
+
+def small_alexnet() -> nn.Module:
+    net = torchvision.models.alexnet(num_classes=10)
+    return nn.Sequential(net.features, net.avgpool, nn.Flatten(), nn.Linear(9216, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+PLAIN = {
+    "shapes_convnet": (shapes_convnet, 64),
+    "simonyan2013": (lambda: nn.Sequential(*list(simonyan2013(10))[:10], nn.Flatten(), nn.Linear(43264, 10)), 224),
+    "alexnet": (small_alexnet, 80),
+    "vgg11": (small_vgg11, 48),
+    "odd": (odd_net, 61),
+    "odd, normalised": (lambda: Normalised(odd_net()), 60),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_explicit_pass_is_the_rule_based_one(name: str) -> None:
+    build, side = PLAIN[name]
+    net = lively(build(10) if build is shapes_convnet else build())  # type: ignore[operator]
+    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    explicit = deconvnet(net, images, CLASSES)
+    by_rule = saliency(net, images, CLASSES, "deconvnet", reduction="none", strategy="loop")
+    plain = saliency(net, images, CLASSES, reduction="none", strategy="loop")
+    largest = by_rule.abs().amax((1, 2, 3), keepdim=True)
+    assert float(((explicit - by_rule).abs() / largest).max()) < 1e-9
+    assert float(((plain - by_rule).abs() / largest).max()) > 0.1
+
+
+def test_the_explicit_pass_uses_no_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("autograd was called")
+
+    net, images = lively(odd_net()), torch.rand(2, 3, 61, 61, dtype=torch.float64)
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    monkeypatch.setattr(torch.autograd, "backward", refuse)
+    reconstruction = deconvnet(net, images, CLASSES)
+    assert reconstruction.grad_fn is None
+    assert reconstruction.abs().max() > 0
+
+
+def test_unpooling_by_hand() -> None:
+    """Overlapping windows: the 9 is the maximum of both, so both of their values come back to it."""
+    net = nn.Sequential(nn.MaxPool2d((1, 3), stride=2), nn.Flatten(), nn.Linear(2, 1, bias=False))
+    net[2].weight.data.copy_(torch.tensor([[2.0, 5.0]]))
+    images = torch.tensor([1.0, 2, 9, 3, 4]).view(1, 1, 1, 5)
+    assert deconvnet(net, images, torch.tensor([0])).flatten().tolist() == [0, 0, 7, 0, 0]
+
+
+def test_strided_convolution_by_hand() -> None:
+    """Kernel (1, -2), stride 3 on 6 pixels: two windows, a pixel between them and one behind that none sees."""
+    net = nn.Sequential(nn.Conv2d(1, 1, (1, 2), stride=(1, 3), bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(2, 1))
+    net[0].weight.data.copy_(torch.tensor([1.0, -2.0]).view(1, 1, 1, 2))
+    net[3].weight.data.copy_(torch.tensor([[3.0, -4.0]]))
+    images = torch.ones(1, 1, 1, 6)  # activity -1: the gate is shut, and the DeconvNet does not mind
+    assert deconvnet(net, images, torch.tensor([0])).flatten().tolist() == [3, -6, 0, 0, 0, 0]
+
+
+class TwoPaths(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.side, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.head((F.relu(self.conv(images)) + self.side(images)).amax((2, 3)))
+        return out
+
+
+def test_nets_that_are_no_chain_are_refused_by_the_explicit_pass() -> None:
+    images = torch.rand(1, 3, 32, 32)
+    with pytest.raises(UserError, match=r"needs a chain of layers, and TwoPaths \(amax\) is no layer it knows"):
+        deconvnet(TwoPaths(), images, torch.tensor([0]))
+    with pytest.raises(UserError, match=r"layer4\.1 \(add\) joins or branches; saliency.*takes any net"):
+        deconvnet(torchvision.models.resnet18(num_classes=10), images, torch.tensor([0]))
+    batch = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), nn.Flatten(), nn.Linear(12, 2))
+    with pytest.raises(UserError, match="needs running statistics"):
+        deconvnet(batch, images[..., :2, :2], torch.tensor([0]))
+    with pytest.raises(ValueError, match="class indices"):
+        deconvnet(odd_net(), torch.rand(1, 3, 61, 61), torch.tensor([4]))
+
+
+def by_kind(layers: list[LayerRelation], kind: str) -> list[LayerRelation]:
+    return [layer for layer in layers if layer.kind == kind]
+
+
+def test_all_but_rectifiers_agree() -> None:
+    net = lively(odd_net())
+    layers = relation(net, torch.rand(2, 3, 61, 61, dtype=torch.float64), CLASSES)
+    kinds = [layer.kind for layer in layers]
+    assert kinds[:3] == ["convolution", "ReLU", "max-pool"]
+    assert [layer.layer for layer in layers] == [str(i) for i in range(14)]
+    for kind, count in (("convolution", 3), ("max-pool", 2), ("full layer", 1)):
+        same = by_kind(layers, kind)
+        assert len(same) == count
+        assert all(layer.difference is not None and layer.difference < 1e-12 for layer in same)
+        assert all(layer.disagreement is None for layer in same)
+    for layer in by_kind(layers, "ReLU"):
+        assert layer.difference is not None
+        assert layer.difference > 0.1
+        assert layer.disagreement is not None
+        assert 0.1 < layer.disagreement < 0.9
+    for kind in ("batch_norm", "local_response_norm", "dropout", "adaptive_avg_pool2d", "flatten"):
+        assert [(layer.difference, "no step of its own" in layer.rule) for layer in by_kind(layers, kind)] == [
+            (None, True)
+        ]
+
+
+def test_gates_that_disagree_are_counted_by_hand() -> None:
+    """X = (1, -1, 2, 3) and R = (2, 3, -4, 0): of three gates that something arrives at two disagree."""
+    net = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(4, 1))
+    net[2].weight.data.copy_(torch.tensor([[2.0, 3, -4, 0]]))
+    rows = relation(net, torch.tensor([1.0, -1, 2, 3]).view(1, 4, 1, 1), torch.tensor([0]))
+    (relu,) = by_kind(rows, "ReLU")
+    assert (relu.layer, relu.gates, relu.disagreement) == ("1", 3, pytest.approx(2 / 3))
+    assert relu.difference == 1.0  # (2, 3, 0, 0) against (2, 0, -4, 0): 4 off, of 4
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet"])
+def test_branches_and_functional_layers_have_their_table(name: str) -> None:
+    options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    net = lively(torchvision.models.get_model(name, num_classes=10, **options))
+    layers = relation(net, torch.rand(2, 3, 64, 64, dtype=torch.float64), CLASSES)
+    convolutions = sum(isinstance(m, nn.Conv2d) for m in net.modules())
+    assert len(by_kind(layers, "convolution")) == convolutions
+    assert len(by_kind(layers, "ReLU")) == {"resnet18": 17, "googlenet": 57}[name]
+    assert max(layer.difference or 0 for layer in layers if layer.kind != "ReLU") < 1e-12
+    assert min(layer.disagreement or 0 for layer in by_kind(layers, "ReLU")) > 0.05
+    assert {"layer1.0.conv1", "conv3.conv"} & {layer.layer for layer in layers}
+    assert not any(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_nets_with_smooth_activations_are_refused() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.GELU(), nn.Linear(4, 2))
+    with pytest.raises(UserError, match=r"smooth activations: 2 \(gelu\)"):
+        relation(net, torch.rand(1, 3, 2, 2), torch.tensor([0]))
+
+
+def test_several_pictures_become_one_table() -> None:
+    one = [LayerRelation("a", "ReLU", "rule", 0.5, 0.25, 4), LayerRelation("b", "flatten", "none")]
+    two = [LayerRelation("a", "ReLU", "rule", 2.0, 0.75, 12), LayerRelation("b", "flatten", "none")]
+    assert summarise([one, two]) == [LayerRelation("a", "ReLU", "rule", 2.0, 0.625, 16), one[1]]
+
+
+def test_signed_drawing() -> None:
+    drawn = signed_grey(torch.tensor([-2.0, 0.0, 1.0, 2.0]).view(1, 1, 4).expand(3, 1, 4), quantile=1.0)
+    assert drawn.shape == (1, 4, 3)
+    assert drawn[0, :, 0].tolist() == [0, 128, 191, 255]
+    assert (signed_grey(torch.zeros(3, 2, 2)) == 128).all()
+
+
+def test_the_callback_writes_what_it_found(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    convnet = ConvNet("shapes", shapes_convnet(10), Preprocessing((0.5,) * 3, (0.25,) * 3, 70, 64), SHAPES.classes, ())
+    callback = Relation(3, tmp_path)
+    data = PictureData(DataConfig(batch_size=4, workers=0), convnet, val=SHAPES)
+    settings = TrainerConfig(accelerator="cpu", devices=1, enable_progress_bar=False)
+    trainer = make_trainer(settings, tmp_path, [callback], own_samplers=True)
+    trainer.predict(Classifier(convnet), data, return_predictions=False)
+    written = json.loads((tmp_path / "relation.json").read_text())
+    assert written == callback.results
+    assert [row["kind"] for row in written["layers"]][:3] == ["convolution", "ReLU", "max-pool"]
+    assert written["kinds"]["ReLU"]["layers"] == 6
+    assert written["kinds"]["convolution"]["difference"] < 1e-5
+    assert written["kinds"]["ReLU"]["disagreement"] > 0.1
+    assert written["explicit_deconvnet"] < 1e-4
+    assert len(written["pictures"]) == len(list((tmp_path / "pictures").glob("*.png"))) == 3
+    with Image.open(tmp_path / "relation.png") as picture:
+        assert picture.width > 900
+    events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    assert events.Tags()["images"] == ["relation/reconstructions"]
+    assert relation_table(callback.results).row_count == 17 + 5
+    assert not any(m._forward_hooks or m._backward_hooks for m in convnet.modules())
+
+
+def test_the_task_on_real_photographs(shared: Path, tmp_path: Path) -> None:
+    photos = sorted((shared / "ilsvrc_mini").rglob("*.JPEG"))[:2]
+    command = [sys.executable, "analyse.py", "task=relation", "model.name=squeezenet1_1", f"out={tmp_path / 'out'}"]
+    command += [f"model.weights={shared / 'weights' / 'squeezenet1_1.pth'}", f"images={photos[0]},{photos[1]}"]
+    command += ["trainer.accelerator=cpu", "data.workers=0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "classifier.2" in done.stdout
+    assert "features.12 (cat) joins or branches" in " ".join(done.stdout.split())
+    found = json.loads((tmp_path / "out" / "relation.json").read_text())
+    assert len(found["pictures"]) == 2
+    assert found["kinds"]["ReLU"]["layers"] == 26
+    assert found["kinds"]["convolution"]["difference"] < 1e-5
+    assert 0.2 < found["kinds"]["ReLU"]["disagreement"] < 0.8

@@ -1,0 +1,316 @@
+"""Methods, scores, reductions and strategies of `saliency`: each against what is known of it."""
+
+from pathlib import Path
+
+import captum.attr
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models as zoo
+
+from deepinside import saliency
+from deepinside.attribution import route
+from deepinside.attribution.context import bare_module, gradients_on
+from deepinside.attribution.methods import METHODS
+from deepinside.attribution.saliency import REDUCTIONS
+from deepinside.attribution.scores import SCORES
+from deepinside.config import DataConfig, ModelConfig
+from deepinside.data.ilsvrc import ILSVRC
+from deepinside.models.build import build_convnet
+
+from .flops import FlopCounter
+
+
+def net(classes: int = 5) -> nn.Sequential:
+    torch.manual_seed(0)
+    features = (nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+    return nn.Sequential(*features, nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 16, classes)).double().eval()
+
+
+def pictures(count: int, side: int = 16) -> Tensor:
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+IMAGES, CLASSES = pictures(3), torch.tensor([[0, 1], [4, 2], [3, 3]])
+
+
+def signed(method: str = "gradient", **options: object) -> Tensor:
+    return saliency(net(), IMAGES, CLASSES, method, reduction="none", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_gradcheck(score: str) -> None:
+    """What the graph's gradient says is what finite differences say, in float64."""
+    with gradients_on(net()) as bare:
+        column = torch.tensor([1, 4])
+
+        def value(images: Tensor) -> Tensor:
+            return SCORES[score](bare(images), column)
+
+        assert torch.autograd.gradcheck(value, pictures(2).requires_grad_(), atol=1e-7)
+        images = pictures(2).requires_grad_()
+        (expected,) = torch.autograd.grad(value(images).sum(), images)
+    found = saliency(net(), pictures(2), column, score=score, reduction="none")
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("strategy", route.STRATEGIES)
+@pytest.mark.parametrize("method", METHODS)
+def test_strategies_agree(method: str, strategy: str) -> None:
+    torch.testing.assert_close(signed(method, strategy=strategy), signed(method), rtol=0, atol=1e-12)
+
+
+def test_reductions() -> None:
+    w = signed()
+    expected = {"max": w.abs().amax(2), "l1": w.abs().sum(2), "l2": w.norm(dim=2), "sum": w.sum(2), "none": w}
+    assert expected.keys() == REDUCTIONS.keys()
+    for name, maps in expected.items():
+        found = saliency(net(), IMAGES, CLASSES, reduction=name)
+        torch.testing.assert_close(found, maps, rtol=0, atol=1e-12)
+    assert saliency(net(), IMAGES, CLASSES[:, 0], reduction="none").shape == (3, 3, 16, 16)
+
+
+def test_a_callable_score() -> None:
+    """Twice the score's square root has the gradient w / sqrt(S)."""
+
+    def root(scores: Tensor, classes: Tensor) -> Tensor:
+        return 2 * (scores.gather(1, classes[:, None])[:, 0] + 10).sqrt()
+
+    scores = net()(IMAGES).gather(1, CLASSES)
+    expected = signed() / (scores + 10).sqrt()[..., None, None, None].detach()
+    torch.testing.assert_close(signed(score=root), expected, rtol=0, atol=1e-12)
+
+
+def test_gradient_times_input_of_a_linear_net_is_its_score() -> None:
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 4, bias=False)).double()
+    images, classes = pictures(2, 8), torch.tensor([[0, 3], [1, 2]])
+    parts = saliency(linear, images, classes, "gradient_x_input", reduction="sum")
+    torch.testing.assert_close(parts.sum((-1, -2)), linear(images).gather(1, classes).detach(), rtol=0, atol=1e-12)
+
+
+def test_integrated_gradients_are_complete() -> None:
+    """They add up to S_c(I) - S_c(I'); on a smooth net the midpoint rule's error falls with the square of the steps."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * 36, 5)).double()
+    images, baseline = 10 * pictures(2, 8), pictures(1, 8).flip(-1)
+    difference = (model(images) - model(baseline)).gather(1, CLASSES[:2]).detach()
+    errors = []
+    for steps in (16, 64):
+        options = {"steps": steps, "baseline": baseline, "reduction": "none"}
+        parts = saliency(model, images, CLASSES[:2], "integrated_gradients", **options)  # type: ignore[arg-type]
+        errors.append(float((parts.sum((2, 3, 4)) - difference).abs().max()))
+    assert errors[1] < 1e-4 * float(difference.abs().max())
+    assert 12 < errors[0] / errors[1] < 20
+
+
+def test_smoothgrad_of_a_linear_net_is_its_gradient() -> None:
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 4)).double()
+    images, classes = pictures(2, 8), torch.tensor([[0, 3], [1, 2]])
+    smooth, plain = (saliency(linear, images, classes, m, reduction="none") for m in ("smoothgrad", "gradient"))
+    torch.testing.assert_close(smooth, plain, rtol=0, atol=1e-12)
+
+
+def test_smoothgrad_is_the_mean_of_gradients_at_noisy_pictures() -> None:
+    generator = torch.Generator().manual_seed(7)
+    draws = [torch.randn(3, 16, 16, generator=generator).double() for _ in range(4)]
+    sigma = (0.2 * (IMAGES.flatten(1).amax(1) - IMAGES.flatten(1).amin(1))).view(3, 1, 1, 1)
+    expected = sum(saliency(net(), IMAGES + sigma * draw, CLASSES, reduction="none") for draw in draws) / 4
+    found = signed("smoothgrad", samples=4, noise=0.2, seed=7)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert torch.equal(found[1:2], saliency(net(), IMAGES[1:2], CLASSES[1:2], "smoothgrad", reduction="none",
+                                            samples=4, noise=0.2, seed=7))  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_small_memory_changes_nothing_but_the_chunks(method: str) -> None:
+    sizes = []
+    model = net()
+    model[0].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    images, classes = pictures(9), torch.arange(18).view(9, 2) % 5
+    baseline = {"baseline": pictures(9).flip(-1)} if method == "integrated_gradients" else {}
+    whole = saliency(net(), images, classes, method, **baseline)
+    parts = saliency(model, images, classes, method, memory=1, strategy="loop", **baseline)
+    assert sizes[-1] == 1
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
+
+
+def test_out_of_memory_halves_the_chunk_and_goes_on() -> None:
+    class Small(nn.Module):
+        """A device that holds three pictures."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.seen = net(), []
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.seen.append(len(images))
+            if len(images) > 3:
+                raise torch.OutOfMemoryError("out of memory")
+            scores: Tensor = self.net(images)
+            return scores
+
+    model, images, classes = Small(), pictures(7), torch.arange(14).view(7, 2) % 5
+    torch.testing.assert_close(saliency(model, images, classes), saliency(net(), images, classes), rtol=0, atol=1e-12)
+    assert model.seen[-5:] == [7, 3, 3, 1] or model.seen[-4:] == [7, 3, 3, 1]
+
+
+def test_one_picture_too_large_is_told() -> None:
+    class Full(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        saliency(Full(), pictures(4), torch.zeros(4, dtype=torch.int64))
+
+
+def test_the_route_is_measured_once() -> None:
+    model, images, classes = net(), pictures(8), torch.zeros(8, 2, dtype=torch.int64)
+    calls: list[int] = []
+    model[0].register_forward_hook(lambda *_: calls.append(1))
+    saliency(model, images, classes)
+    first = len(calls)
+    saliency(model, images, classes)
+    assert len(calls) == first + 1 < 2 * first
+    saliency(model, pictures(2), classes[:2])
+    assert len(calls) == first + 2, "few pictures are not worth a measurement"
+
+
+def test_a_net_with_views_takes_the_other_layout() -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.full = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            scores: Tensor = self.full(self.conv(images).relu().view(len(images), -1))
+            return scores
+
+    model = Views()
+    images = torch.rand(2, 3, 8, 8)
+    maps = saliency(model, images, torch.tensor([0, 1]))
+    leaf = images.clone().requires_grad_()
+    scores = model(leaf)
+    (expected,) = torch.autograd.grad(scores[0, 0] + scores[1, 1], leaf)
+    torch.testing.assert_close(maps, expected.abs().amax(1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_gives_nearly_the_same_map(dtype: torch.dtype) -> None:
+    model, images = net().float(), pictures(4).float()
+    classes = torch.tensor([0, 1, 2, 3])
+    full, low = saliency(model, images, classes), saliency(model, images, classes, autocast=dtype)
+    assert low.dtype == torch.float32
+    assert not torch.equal(full, low)
+    both = torch.stack([full.flatten(), low.flatten()])
+    assert float(torch.corrcoef(both)[0, 1]) > 0.9
+
+
+def test_an_outer_autocast_does_not_reach_the_gradient() -> None:
+    model, images, classes = net().float(), pictures(2).float(), torch.tensor([0, 1])
+    expected = saliency(model, images, classes)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(saliency(model, images, classes), expected)
+
+
+def test_compiled_parts_run_uncompiled() -> None:
+    model = net()
+    expected = saliency(model, IMAGES, CLASSES)
+    runs: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> object:
+        runs.append(1)
+        return graph.forward
+
+    parts = nn.Sequential(torch.compile(model[:4], backend=backend), *model[4:])
+    for wrapped in (parts, torch.compile(parts, backend=backend), nn.DataParallel(parts)):
+        torch.testing.assert_close(saliency(wrapped, IMAGES, CLASSES), expected, rtol=0, atol=1e-12)
+    assert runs == []
+    assert bare_module(nn.DataParallel(torch.compile(model, backend=backend))) is model
+
+
+def test_no_classes_and_no_pictures() -> None:
+    assert saliency(net(), IMAGES, CLASSES[:, :0]).shape == (3, 0, 16, 16)
+    assert saliency(net(), IMAGES[:0], CLASSES[:0]).shape == (0, 2, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "guidde"}, "did you mean 'guided'"),
+        ({"reduction": "l3"}, "reduction 'l3' is unknown"),
+        ({"strategy": "fast"}, "strategy 'fast' is unknown"),
+        ({"score": "logit"}, "score 'logit' is unknown"),
+    ],
+)
+def test_unknown_names_are_refused(options: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        saliency(net(), IMAGES, CLASSES, **options)  # type: ignore[arg-type]
+
+
+def test_models_that_give_no_scores_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"must give class scores \(3, classes\), it gave \(3, 8, 8, 8\)"):
+        saliency(net()[0], IMAGES, CLASSES)
+    with pytest.raises(ValueError, match="floating point"):
+        saliency(net(), (IMAGES * 255).byte(), CLASSES)
+
+
+@pytest.mark.parametrize("strategy", ["loop", "batched"])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_k_classes_cost_one_forward_and_k_backward_passes(strategy: str, classes: int) -> None:
+    """A convolution's or full layer's way back to its input costs what its way forward costs: (1 + K) F in all."""
+    layers = (nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 5, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2))
+    model = nn.Sequential(*layers, nn.Conv2d(16, 16, 1, groups=4), nn.Flatten(), nn.Linear(16 * 36, 10)).eval()
+    images = torch.rand(2, 3, 30, 30)
+    with torch.no_grad(), FlopCounter() as forward:
+        model(images)
+    saliency(model, images, torch.zeros(2, classes, dtype=torch.int64), strategy=strategy)  # the layout is tried
+    with FlopCounter() as whole:
+        saliency(model, images, torch.arange(2 * classes).view(2, classes), strategy=strategy)
+    assert whole.flops == (1 + classes) * forward.flops
+    assert whole.weight_gradients == 0
+
+
+def test_a_strided_first_layer_costs_its_padded_kernel() -> None:
+    """AlexNet's first kernel of 11x11 with stride 4 comes back as 16 phases of 3x3, as if it were 12x12."""
+    first = nn.Conv2d(3, 8, 11, stride=4, padding=2)
+    model = nn.Sequential(first, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 64, 10)).eval()
+    images = torch.rand(2, 3, 35, 35)
+    saliency(model, images, torch.tensor([0, 1]))
+    with FlopCounter() as whole:
+        saliency(model, images, torch.tensor([0, 1]))
+    full, outputs = 2 * 2 * 8 * 64 * 10, 2 * 8 * 64
+    backward = 2 * 2 * 8 * 3 * 12**2 * (8 + 2) ** 2  # every phase of (8 + 2)^2 pixels
+    assert whole.flops == 2 * full + 2 * outputs * 3 * 11**2 + backward
+
+
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "resnet18", "vgg11"])
+def test_captum_agrees_picture_by_picture(name: str) -> None:
+    torch.manual_seed(0)
+    model = zoo.get_model(name, weights=None, num_classes=20).double().eval()
+    images, classes = pictures(2, 64), torch.tensor([[3, 0], [19, 7]])
+    ours = saliency(model, images, classes)
+    for picture in range(2):
+        for k in range(2):
+            leaf = images[picture : picture + 1].clone().requires_grad_()
+            theirs = captum.attr.Saliency(model).attribute(leaf, target=int(classes[picture, k]))
+            assert float(theirs.max()) > 0
+            torch.testing.assert_close(ours[picture, k], theirs[0].amax(0), rtol=1e-9, atol=1e-9)
+
+
+def test_maps_of_real_pictures_lie_on_the_object(shared: Path) -> None:
+    """The tenth of the pixels with the largest gradients hit the boxes more often than chance has it."""
+    convnet = build_convnet(ModelConfig("squeezenet1_1", str(shared / "weights" / "squeezenet1_1.pth")), DataConfig())
+    source = ILSVRC(shared / "ilsvrc_mini", "val", 24)
+    hits, chances = [], []
+    for i in range(len(source)):
+        picture = source.read(i)
+        image = F.interpolate(picture.image[None].float() / 255, (224, 224), mode="bilinear", antialias=True)
+        classes = torch.tensor([convnet.classes.ids.index(source.classes.ids[picture.label])])
+        strongest = saliency(convnet, image, classes)[0].flatten().argsort(descending=True)[: 224 * 224 // 10]
+        inside = torch.zeros(224, 224)
+        height, width = picture.image.shape[-2:]
+        for x0, y0, x1, y1 in (picture.boxes * 224 / torch.tensor([width, height] * 2)).round().int().tolist():
+            inside[y0:y1, x0:x1] = 1
+        hits.append(float(inside.flatten()[strongest].mean()))
+        chances.append(float(inside.mean()))
+    assert sum(hits) > sum(chances) + 0.15 * len(hits)
