@@ -22,7 +22,7 @@ from deepinside import saliency
 from tests.benchmarks.side_by_side import interleaved, machine, print_table, sgemm_rate
 from tests.flops import FlopCounter
 
-NETS, BATCHES, CLASSES, ROUNDS = ("alexnet", "squeezenet1_1", "resnet18", "vgg16"), (4, 16), 5, 5
+NETS, BATCHES, CLASSES, ROUNDS = ("alexnet", "squeezenet1_1", "resnet18", "vgg16"), (4, 16), 5, 3
 
 
 def captums(model: nn.Module, images: Tensor, classes: Tensor, method: str) -> list[Tensor]:

@@ -14,8 +14,9 @@ from deepinside.attribution.gradient import ScoreGraph
 from deepinside.attribution.scores import Score, class_score
 
 STRATEGIES = ("loop", "batched", "repeated")
-WORTH_MEASURING = 8  # pictures: with fewer, measuring would take longer than the work
+WORTH_MEASURING = 4  # pictures: with fewer, measuring would take much longer than the work
 PROBE = 4
+QUICK = 0.02  # seconds
 CPU_MEMORY = 4 << 30  # larger chunks gain nothing on a CPU
 
 
@@ -76,7 +77,7 @@ def find_route(
 
 def in_chunks(count: int, route: Route, work: Callable[[slice, Route], Tensor]) -> Tensor:
     """work(slice, route) over `count` pictures; out of memory, a chunk is halved and the work goes on."""
-    parts, start, chunk = [], 0, route.chunk
+    parts, start, chunk = [], 0, min(route.chunk, count)
     while start < count:
         part = _unless_out_of_memory(work, slice(start, start + chunk), replace(route, chunk=chunk))
         if part is None:
@@ -104,35 +105,41 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _fastest(bare: nn.Module, images: Tensor, classes: int, what: Pass, usual: Route, strategy: str) -> Route:
-    """First the layout, then the strategy in that layout; a change must win by more than a measurement's noise."""
-    changes: list[dict[str, Any]] = [{}]
-    if usual.channels_last or images.device.type != "cpu":
-        changes.append({"channels_last": not usual.channels_last})
+    """The layout where it is open, then the strategy in that layout; a change must win by more than the noise."""
+    changes: list[dict[str, Any]] = []
+    if images.device.type != "cpu":
+        changes.append({"channels_last": True})
     if strategy == "auto" and classes > 1:
-        changes += [{"strategy": name} for name in STRATEGIES if name != usual.strategy]
-    best, least = usual, float("inf")
-    for change in changes if len(changes) > 1 else []:
+        changes += [{"strategy": "batched"}, {"strategy": "repeated"}]
+    if not changes:
+        return usual
+    best, least = usual, _seconds(usual, bare, images, classes, what)
+    if least > QUICK:  # what takes longer is not held up by the number of calls
+        changes = [change for change in changes if change.get("strategy") != "repeated"]
+    for change in changes:
         route = replace(best, **change)
-        seconds = _seconds(route, bare, images, min(classes, 3), what, least)
+        seconds = _seconds(route, bare, images, classes, what)
         if seconds < 0.9 * least:
             best, least = route, seconds
     return best
 
 
-def _seconds(route: Route, bare: nn.Module, images: Tensor, classes: int, what: Pass, least: float) -> float:
-    """The faster of two runs, of which the first also sets kernels up; infinite where the route cannot be taken."""
-    any_class = torch.zeros(len(images), classes, dtype=torch.int64, device=images.device)
-    taken = [float("inf")]
-    while len(taken) < 3 and (len(taken) == 1 or taken[1] < 2 * least):
+def _seconds(route: Route, bare: nn.Module, images: Tensor, classes: int, what: Pass) -> float:
+    """Of the second run, the first sets kernels up, unless that took long; infinite where the route cannot be taken."""
+    any_class = torch.zeros(len(images), min(classes, 3), dtype=torch.int64, device=images.device)
+    seconds = float("inf")
+    for _ in range(2):
         start = time.perf_counter()
         try:
             class_gradients(bare, images, any_class, what, route)
         except RuntimeError:  # an operation without a rule for vectorising, no memory: the usual route says so itself
-            break
+            return float("inf")
         if images.is_cuda:
             torch.cuda.synchronize(images.device)
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+        seconds = time.perf_counter() - start
+        if seconds > 1:
+            break
+    return seconds
 
 
 def channels_last_works(bare: nn.Module, images: Tensor) -> bool:
