@@ -120,6 +120,7 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
         settings.method,
         score=settings.score,
         reduction=settings.reduction,
+        strategy="loop",  # the same maps in every process, whatever would be faster there
     )
     label = int(found.classes)
     score, posterior = float(found.scores.mean(0)[label]), float(found.scores.softmax(1).mean(0)[label])

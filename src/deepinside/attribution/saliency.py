@@ -49,7 +49,8 @@ def saliency(
     reduction: over the channels. `max` max|w| (paper), `l1` sum|w|, `l2` sqrt(sum w^2), `sum` (signed), `none`: w.
     autocast: torch.bfloat16 or torch.float16 for the passes through the net.
     strategy: `auto` (measured once for net and size, then remembered), or `loop`, `batched`, `repeated`: equal up to
-      rounding. memory: bytes that the kept activity may take; None: half of what is free.
+      rounding; name one for the same bits in every process.
+    memory: bytes that the kept activity may take; None: half of what is free.
     Returns (N, K, H, W), or (N, H, W) for classes (N,), with channels (..., C, H, W) for `none`; in scores per unit of
     the input (gradient_x_input and integrated_gradients: in scores).
     One forward pass, K backward passes towards the picture, none towards the weights (methods that average: as many

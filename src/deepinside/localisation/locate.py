@@ -49,7 +49,7 @@ def locate(
         return best if label < 0 or label in best else torch.cat([best, best.new_tensor([label])])
 
     device = next((p.device for p in model.parameters()), frame.device)
-    found = crop_saliency(model, frame.to(device).float() / 255, crops, choose)
+    found = crop_saliency(model, frame.to(device).float() / 255, crops, choose, strategy="loop")
     masks, boxes = object_box(frame, found.maps, preset, found.coverage, blur=blur)
     classes = found.classes.cpu()
     own = int((classes == label).nonzero()[0]) if label >= 0 else 0
