@@ -137,7 +137,7 @@ def _choose_and_attribute(
         classes = choose(graph.scores)
         each = classes.to(windows.device).expand(len(windows), -1)
         best = find_route(bare, windows, each.shape[1], what, request.strategy, request.memory)
-        batched = best.strategy == "batched"
+        batched = best.strategy == "batched" and best.chunk >= len(windows)
         return graph.scores, classes, method(lambda _: graph.gradients(each, what.score, batched=batched), windows)
     with torch.no_grad():
         scores = in_chunks(len(windows), route, lambda part, _: bare(windows[part]))

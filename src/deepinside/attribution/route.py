@@ -72,7 +72,10 @@ def find_route(
         return usual
     if asked not in routes:
         fastest = _fastest(bare, images[:PROBE], classes, what, usual, strategy)
-        routes[asked] = replace(fastest, chunk=_fitting(bare, images, classes, what, fastest, memory))
+        chunk = _fitting(bare, images, classes, what, fastest, memory)
+        # Vectorised passes lose with large batches what they win with small ones: they stay at what was measured.
+        small = strategy == "auto" and fastest.strategy != "loop"
+        routes[asked] = replace(fastest, chunk=min(chunk, PROBE) if small else chunk)
     return routes[asked]
 
 
