@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deepinside.classifier import Classifier
+    from deepinside.data.module import PictureSource
     from deepinside.models.convnet import ConvNet
 
 RECIPES = Path(__file__).resolve().parent / "configs"
+MARK = ".deepinside"  # lies in every folder that an analysis made: only there is anything deleted
+MADE = ("events.out.tfevents.*", "*.png", "pictures/*.png", "films/*.png", "metrics.json")  # not found/: it resumes
 USAGE = """\
 python analyse.py task=TASK [run=DIR|latest] [config=FILE,...] [key=value ...]
 
@@ -55,9 +58,14 @@ def main(arguments: list[str]) -> None:
     config.run = str(run) if run else None
     if run and argument_value(arguments, "model.weights") is None:
         config.model.weights = str(run / "checkpoints" / "last.ckpt")
-    for key, tasks in (("classes", ["class_model"]), ("images", ["saliency", "relation"])):
-        if getattr(config, key) is not None and config.task not in tasks:
-            raise UserError(f"{key} belongs to task={' and '.join(tasks)}, not to task={config.task}")
+    for key, owners, valid in (
+        ("classes", ["class_model"], "give all, or names, identifiers or indices"),
+        ("images", ["saliency", "relation"], "give photo.jpg, folder/*.jpg or folder, separated by commas"),
+    ):
+        if getattr(config, key) is not None and config.task not in owners:
+            raise UserError(f"{key} belongs to task={' and '.join(owners)}, not to task={config.task}")
+        if argument_value(arguments, key) == "":
+            raise UserError(f"{key}= is empty: {valid}")
     if config.model.weights == "none":
         raise UserError(
             "there is nothing to analyse: give run=DIR, run=latest, or model.name=... with model.weights=..."
@@ -77,18 +85,29 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
     seed_everything(config.seed, workers=True, verbose=False)
     convnet = build_convnet(config.model, config.data)
     say(f"deepinside: {config.task} -> {out}\n{convnet.summary()}")
-    if rank_zero_only.rank == 0:
-        make_folder(out)
-        for old in (*out.glob("events.out.tfevents.*"), *out.glob("pictures/*.png"), *out.glob("*.png")):
-            old.unlink()  # an analysis that is made again replaces itself
-        save_config(config, out / "config.yaml")
     tasks = {"class_model": class_model, "mean_image": mean_image, "saliency": saliency, "relation": relation}
     tasks["localise"] = localise
     metrics = tasks[config.task or ""](config, Classifier(convnet), out)
     if rank_zero_only.rank == 0:
         write_json(out / "metrics.json", metrics)
-        print(f"results: {out}   (metrics.json, pictures/)")
+        folders = [f"{name}/" for name in ("pictures", "films") if any((out / name).glob("*"))]
+        print(f"results: {out}   ({', '.join(['metrics.json', *folders])})")
         print(f"look:    tensorboard --logdir {out} --samples_per_plugin images=100")
+
+
+def start(config: AnalyseConfig, out: Path) -> None:
+    """When everything is checked: an analysis that is made again replaces itself, and nothing else."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    if rank_zero_only.rank != 0:
+        return
+    make_folder(out)
+    if config.out and any(out.iterdir()) and not (out / MARK).exists():
+        raise UserError(f"out={out} holds files that no analysis made: give an empty or a new folder")
+    (out / MARK).touch()
+    for old in [file for pattern in MADE for file in out.glob(pattern)]:
+        old.unlink()
+    save_config(config, out / "config.yaml")
 
 
 def enough(trainer: TrainerConfig, items: int) -> TrainerConfig:
@@ -103,12 +122,15 @@ def class_model(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[
 
     from callbacks import ClassModels, spread
     from callbacks.class_model_pages import class_model_table
+    from callbacks.class_model_store import chosen_numbers
     from deepinside.data.picture import find_classes
 
     settings, known = config.class_models, module.convnet.classes
+    if settings.compare and settings.compare == chosen_numbers(settings).objective:
+        raise UserError(f"class_models.compare={settings.compare} is what is maximised already: name the other one")
     classes = find_classes(config.classes, known) if config.classes else spread(settings.count, len(known))
     shows = config.trainer.enable_progress_bar
-    judge = open_judge(config) if settings.judge else None
+    judge = open_judge(config, module.convnet, classes)
     callback = ClassModels(
         settings, classes, out, mean_image=open_mean_image(config, module), judge=judge, progress=shows
     )
@@ -117,23 +139,37 @@ def class_model(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[
     if trainer.world_size > len(classes):
         raise UserError(f"trainer.devices: {trainer.world_size} processes cannot share {len(classes)} classes")
     batches = DataLoader(torch.tensor(classes), batch_size=settings.batch or 32)
+    start(config, out)
     trainer.predict(module, batches, return_predictions=False)
     if trainer.is_global_zero:
         print_table(class_model_table(callback.results), 160)
     return {"classes": callback.results}
 
 
-def open_judge(config: AnalyseConfig) -> "ConvNet":
+def open_judge(config: AnalyseConfig, convnet: "ConvNet", classes: list[int]) -> "ConvNet | None":
+    from callbacks.class_model_store import check_judge
     from deepinside.models.build import build_convnet
 
     settings = config.class_models
-    model = ModelConfig(name=settings.judge_name or config.model.name, weights=settings.judge or "none")
-    return build_convnet(model, DataConfig())
+    if settings.judge is None:
+        if settings.judge_name:
+            raise UserError(f"class_models.judge_name={settings.judge_name} needs class_models.judge, its weights")
+        return None
+    judge = build_convnet(ModelConfig(settings.judge_name or config.model.name, settings.judge), DataConfig())
+    check_judge(judge, convnet, classes)
+    return judge
 
 
 def mean_image_file(config: AnalyseConfig) -> Path | None:
-    """Beside the run's checkpoints."""
-    return Path(config.run) / "checkpoints" / "mean_image.pt" if config.run else None
+    """Beside the run's checkpoints, if what is analysed is the run's own net on the run's own data."""
+    if config.run is None:
+        return None
+    own = load_config(AnalyseConfig, [], RECIPES, Path(config.run) / "config.yaml", without=("name", "out", "trainer"))
+    own.model.weights = str(Path(config.run) / "checkpoints" / "last.ckpt")
+    same = own.model == config.model and own.seed == config.seed
+    for key in ("name", "root", "resize", "crop", "shapes_train"):
+        same = same and getattr(own.data, key) == getattr(config.data, key)
+    return Path(config.run) / "checkpoints" / "mean_image.pt" if same else None
 
 
 def open_mean_image(config: AnalyseConfig, module: "Classifier") -> "Tensor | None":
@@ -152,7 +188,8 @@ def mean_image(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[s
     from deepinside.data.module import PictureData, open_split
 
     source = open_split(config.data, "train", config.seed)
-    callback = MeanImage(mean_image_file(config) or out / "mean_image.pt", out)
+    own = mean_image_file(config) if config.data.limit is None else None
+    callback = MeanImage(own or out / "mean_image.pt", out)
     data = PictureData(config.data, module.convnet, val=source)
     trainer = make_trainer(
         enough(config.trainer, len(source)),
@@ -160,6 +197,7 @@ def mean_image(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[s
         [callback, *progress(config.trainer.enable_progress_bar)],
         own_samplers=True,
     )
+    start(config, out)
     trainer.predict(module, data, return_predictions=False)
     return callback.results | {"unreadable": sorted(gather(list(data.unreadable)))}
 
@@ -167,9 +205,11 @@ def mean_image(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[s
 def saliency(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[str, Any]:
     """Of the photographs `images`, or of pictures spread over the validation split."""
     from callbacks import SaliencyMaps
+    from callbacks.saliency_maps import check_method
 
-    callback = SaliencyMaps(config.saliency, out, every_picture=bool(config.images))
-    unreadable = look_at_pictures(config, module, out, callback)
+    check_method(module.convnet, config.saliency.method)
+    callback = SaliencyMaps(config.saliency, out)
+    unreadable = look_at_pictures(config, module, out, callback, config.saliency.images)
     return {"pictures": callback.results, "unreadable": unreadable}
 
 
@@ -180,23 +220,29 @@ def relation(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[str
     from callbacks import Relation
     from callbacks.relation import relation_table
 
-    callback = Relation(None if config.images else config.relation.images, out)
-    unreadable = look_at_pictures(config, module, out, callback)
+    callback = Relation(out)
+    unreadable = look_at_pictures(config, module, out, callback, config.relation.images)
     if callback.results and rank_zero_only.rank == 0:
         print_table(relation_table(callback.results), 110)
     return callback.results | {"unreadable": unreadable}
 
 
-def look_at_pictures(config: AnalyseConfig, module: "Classifier", out: Path, callback: "Callback") -> list[str]:
-    """Runs predict over `images` or the validation split; returns which pictures were unreadable."""
-    from callbacks import gather, progress
+def look_at_pictures(
+    config: AnalyseConfig, module: "Classifier", out: Path, callback: "Callback", count: int
+) -> list[str]:
+    """Runs predict over `images`, or `count` of the validation split; returns which pictures were unreadable."""
+    from callbacks import gather, progress, spread
+    from deepinside.data.chosen import ChosenPictures
     from deepinside.data.folder import PictureFiles
     from deepinside.data.module import PictureData, open_split
 
     if config.images:
-        source = PictureFiles(config.images.split(","), module.convnet.classes)
+        source: PictureSource = PictureFiles(config.images.split(","), module.convnet.classes)
     else:
-        source = open_split(config.data, "val", config.seed)
+        split = open_split(config.data, "val", config.seed)
+        source = ChosenPictures(split, spread(count, len(split)))
+    if not len(source):
+        raise UserError(f"task={config.task} has no pictures to look at: {config.task}.images={count}")
     data = PictureData(config.data, module.convnet, val=source)
     trainer = make_trainer(
         enough(config.trainer, len(source)),
@@ -204,6 +250,7 @@ def look_at_pictures(config: AnalyseConfig, module: "Classifier", out: Path, cal
         [callback, *progress(config.trainer.enable_progress_bar)],
         own_samplers=True,
     )
+    start(config, out)
     trainer.predict(module, data, return_predictions=False)
     return sorted(gather(list(data.unreadable)))
 
@@ -222,6 +269,7 @@ def localise(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[str
     trainer = make_trainer(
         config.trainer, out, [callback, *progress(config.trainer.enable_progress_bar)], own_samplers=True
     )
+    start(config, out)
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
         print_results(callback.results)

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from rich.table import Table
 
-from callbacks.class_model_store import Found
+from callbacks.class_model_store import Found, Mean
 from callbacks.gathering import log_picture, save_picture
 from deepinside.plots import draw_class_model, draw_film, draw_traces, sheet, to_tensorboard
 
@@ -25,9 +25,10 @@ def show_class_models(
     found: Sequence[Found],
     compared: Sequence[Found],
     results: Sequence[dict[str, Any]],
+    mean: Mean,
 ) -> None:
     """Everything into TensorBoard, with a `folder` also into files. `compared`: the same classes, other objective."""
-    tiles = [draw_class_model(f.picture, _caption(r)) for f, r in zip(found, results, strict=True)]
+    tiles = [draw_class_model(f.picture(mean), _caption(r)) for f, r in zip(found, results, strict=True)]
     pages = [tiles[i : i + PAGE] for i in range(0, len(tiles), PAGE)]
     for number, page in enumerate(pages):
         tag = "sheet" if len(pages) == 1 else f"sheet_{number:02d}"
@@ -39,7 +40,7 @@ def show_class_models(
         _log(trainer, "class_models/pictures", tile, item.index)
         save_picture(tile, folder / "pictures" / f"{slug}.png")
         if len(item.frames):
-            film = draw_film(item.frames, name)
+            film = draw_film(item.film(mean), name)
             _log(trainer, "class_models/films", film, item.index)
             save_picture(film, folder / "films" / f"{slug}.png")
     some = list(zip(names, found, strict=True))[:TRACED]
@@ -49,7 +50,7 @@ def show_class_models(
         for tile, other, line in list(zip(tiles, compared, results, strict=True))[:PAGE]:
             pairs += [
                 tile,
-                draw_class_model(other.picture, _caption(line["compared"] | {"class": f"by {other.objective}"})),
+                draw_class_model(other.picture(mean), _caption(line["compared"] | {"class": f"by {other.objective}"})),
             ]
         _show(trainer, folder, "objectives", sheet(pairs, min(6, len(pairs))))
     for writer in _writers(trainer):
@@ -87,11 +88,13 @@ def _show(trainer: Trainer, folder: Path | None, name: str, picture: Image.Image
 
 def _caption(line: dict[str, Any]) -> str:
     seen = f"  judge {line['judge_posterior']:.2f}" if "judge_posterior" in line else ""
+    seen += "  no gradient" if line["no_gradient"] else ""
     return f"{line['class']}  S {line['score']:.0f}  P {line['posterior']:.2f}{seen}"
 
 
 def _cells(line: dict[str, Any]) -> dict[str, str]:
-    cells = {"class": line["class"]} | _numbers(line, "")
+    dead = " (no gradient)" if line["no_gradient"] else ""
+    cells = {"class": line["class"] + dead} | _numbers(line, "")
     if "compared" in line:
         cells |= _numbers(line["compared"], f"{line['compared']['objective']} ")
     return cells

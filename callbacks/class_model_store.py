@@ -3,10 +3,9 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,24 +17,36 @@ from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
 
 FRAME_SIDE = 112  # longest side of a film strip's frame, pixels
+Mean = Sequence[float] | Tensor
 
 
 @dataclass(frozen=True)
 class Found:
     """One class's model.
 
-    picture: as displayed, uint8 (3, H, W). score, posterior, norm: S_c, P_c, ||I||_2 of I. traces (3, steps): S_c,
-    P_c and ||I||_2 before every step. frames: uint8 (F, 3, h, w), the way there.
+    image: I, float16 (3, H, W), on the 0..255 scale. score, posterior, norm: S_c, P_c, ||I||_2 of I. shut: the class
+    has no gradient. traces (3, steps): S_c, P_c and ||I||_2 before every step. frames: float16 (F, 3, h, w), the way.
     """
 
     index: int
     objective: str
-    picture: Tensor
+    image: Tensor
     score: float
     posterior: float
     norm: float
+    shut: bool
     traces: Tensor
     frames: Tensor
+
+    def picture(self, mean: Mean) -> Tensor:
+        """As displayed on the channel means or the mean image: uint8 (3, H, W)."""
+        return class_model_picture(self.image.float(), mean)
+
+    def film(self, mean: Mean) -> Tensor:
+        """The frames as displayed: uint8 (F, 3, h, w), F > 0."""
+        if isinstance(mean, Tensor) and mean.ndim == 3:
+            mean = _shrink(mean[None], self.frames.shape[-1])[0]
+        return torch.stack([class_model_picture(frame.float(), mean) for frame in self.frames])
 
 
 def chosen_numbers(settings: ClassModelsConfig, objective: str | None = None) -> Numbers:
@@ -55,11 +66,10 @@ def find_class_models(
     settings: ClassModelsConfig,
     *,
     objective: str | None = None,
-    mean_image: Tensor | None = None,
     frames: int = 0,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[Found]:
-    """Class models at the ConvNet's own crop size, shown on `mean_image` (3, H, W), or on the channel means."""
+    """Class models at the ConvNet's own crop size. Raises UserError where one has diverged."""
     mean, side = convnet.preprocessing.mean, convnet.preprocessing.crop
     numbers = chosen_numbers(settings, objective)
     models = optimise_class_models(
@@ -72,28 +82,32 @@ def find_class_models(
         frames=frames,
         on_step=on_step,
     )
-    shown = mean if mean_image is None else mean_image
-    small = min(side, FRAME_SIDE)
     traces = torch.stack([models.scores, models.posteriors, models.squared_norms.sqrt()]).cpu()
-    return [
+    found = [
         Found(
             index,
             numbers.objective,
-            class_model_picture(models.images[i], shown).cpu(),
+            models.images[i].half().cpu(),
             float(models.score[i]),
             float(models.posterior[i]),
             float(models.norm[i]),
+            bool(models.shut[i]),
             traces[:, : int(models.steps[i]), i].clone(),
-            _small_frames(models.frames[i], shown, small),
+            _shrink(models.frames[i], min(side, FRAME_SIDE)).half().cpu(),
         )
         for i, index in enumerate(classes)
     ]
+    for item in found:
+        if not (item.image.isfinite().all() and torch.tensor([item.score, item.posterior, item.norm]).isfinite().all()):
+            name = convnet.classes.names[item.index].split(",")[0]
+            raise UserError(f"the class model of '{name}' diverged: lower class_models.lr ({numbers.lr:g})")
+    return found
 
 
-def _small_frames(frames: Tensor, mean: Any, side: int) -> Tensor:
-    pictures = [class_model_picture(frame, mean).float()[None] for frame in frames]
-    resized = [F.interpolate(p, (side, side), mode="bilinear", antialias=True).round() for p in pictures]
-    return torch.cat(resized).to(torch.uint8).cpu() if resized else torch.zeros(0, 3, side, side, dtype=torch.uint8)
+def _shrink(pictures: Tensor, side: int) -> Tensor:
+    if not len(pictures):
+        return pictures.new_zeros(0, 3, side, side)
+    return F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
 
 
 class Store:
@@ -123,16 +137,18 @@ class Store:
         part.replace(path)
 
 
-def fingerprint(convnet: ConvNet, settings: ClassModelsConfig, mean_image: Tensor | None) -> str:
-    """Of all that a class model depends on: weights, normalisation, numbers, the batch that decides rounding."""
+def fingerprint(convnet: ConvNet, settings: ClassModelsConfig) -> str:
+    """Of all that a class model depends on: weights, normalisation, numbers, the batch that decides rounding.
+
+    Not of the mean image: it is added when the class model is shown.
+    """
     numbers = asdict(chosen_numbers(settings)) | {"objective": None}  # the file's name has it
     numbers |= {"batch": batch_size(settings, convnet.mean.device), "frames": settings.frames, "net": convnet.name}
     numbers |= asdict(convnet.preprocessing)
     digest = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode())
-    for name, tensor in (*sorted(convnet.state_dict().items()), ("mean image", mean_image)):
+    for name, tensor in sorted(convnet.state_dict().items()):
         digest.update(name.encode())
-        if tensor is not None:
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -152,13 +168,13 @@ def check_judge(judge: ConvNet, convnet: ConvNet, classes: list[int]) -> None:
 
 
 @torch.no_grad()
-def judge_pictures(judge: ConvNet, convnet: ConvNet, found: list[Found]) -> list[Judgement]:
+def judge_pictures(judge: ConvNet, convnet: ConvNet, found: list[Found], mean: Mean) -> list[Judgement]:
     """The transfer score: each displayed picture alone, at the judge's own crop size, in its own class order."""
     device, side = convnet.mean.device, judge.preprocessing.crop
     judge.to(device).eval()
     judgements = []
     for item in found:
-        picture = item.picture[None].to(device).float() / 255
+        picture = item.picture(mean)[None].to(device).float() / 255
         if picture.shape[-2:] != (side, side):
             picture = F.interpolate(picture, (side, side), mode="bilinear", antialias=True)
         chances = judge(picture)[0].softmax(0)

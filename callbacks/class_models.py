@@ -12,9 +12,9 @@ from callbacks.class_model_pages import show_class_models
 from callbacks.class_model_store import (
     Found,
     Judgement,
+    Mean,
     Store,
     batch_size,
-    check_judge,
     chosen_numbers,
     find_class_models,
     fingerprint,
@@ -33,8 +33,8 @@ class ClassModels(Callback):
     While training and at test, the processes share the classes; at predict, each batch holds class indices, every
     class is kept in `<folder>/found/` as soon as it is there, and what lies there already is taken. Logs
     `class_models/sheet`; with a `folder` also a PNG and a film strip a class, the traces, their sheet. mean_image
-    (3, H, W) in [0, 1]: what the pictures are shown on. judge: another ConvNet, asked at predict whether it sees the
-    class. Works on a Classifier; leaves training as it was.
+    (3, H, W) in [0, 1]: what the pictures are shown on. judge: another ConvNet that knows the classes, asked at
+    predict whether it sees them. Works on a Classifier; leaves training as it was. Raises UserError where one diverges.
     """
 
     def __init__(
@@ -68,18 +68,14 @@ class ClassModels(Callback):
         assert isinstance(module, Classifier)
         if mine := self.classes[trainer.global_rank :: trainer.world_size]:
             frames = self.settings.frames if folder else 0
-            self.found += find_class_models(
-                module.convnet, mine, self.settings, mean_image=self.mean_image, frames=frames
-            )
+            self.found += find_class_models(module.convnet, mine, self.settings, frames=frames)
         self._show(trainer, module, folder)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         if self.folder is None:
             raise UserError("class models of an analysis need a folder")
-        self.store = Store(self.folder / "found", fingerprint(pl_module.convnet, self.settings, self.mean_image))
-        if self.judge:
-            check_judge(self.judge, pl_module.convnet, self.classes)
+        self.store = Store(self.folder / "found", fingerprint(pl_module.convnet, self.settings))
         mine = -(-len(self.classes) // trainer.world_size) * len(self.objectives)
         steps = chosen_numbers(self.settings).steps
         self.bar = AscentProgress(mine, steps) if self.progress and trainer.is_global_zero else None
@@ -97,7 +93,7 @@ class ClassModels(Callback):
         for objective in self.objectives:
             found = self._find(pl_module.convnet, batch.tolist(), objective)
             if self.judge:
-                judgements = judge_pictures(self.judge, pl_module.convnet, found)
+                judgements = judge_pictures(self.judge, pl_module.convnet, found, self._mean(pl_module.convnet))
                 self.judged |= {(f.index, objective): j for f, j in zip(found, judgements, strict=True)}
             self.found += found
 
@@ -114,13 +110,15 @@ class ClassModels(Callback):
                 missing[i : i + together],
                 self.settings,
                 objective=objective,
-                mean_image=self.mean_image,
                 frames=self.settings.frames,
                 on_step=self.bar.advance if self.bar else None,
             ):
                 self.store.save(item)
                 kept[item.index] = item
         return [item for item in kept.values() if item]
+
+    def _mean(self, convnet: ConvNet) -> Mean:
+        return convnet.preprocessing.mean if self.mean_image is None else self.mean_image
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.bar:
@@ -146,7 +144,7 @@ class ClassModels(Callback):
         for line, other in zip(self.results, compared, strict=False):
             line["compared"] = {k: v for k, v in row(other, "", judged).items() if k not in ("class", "class_index")}
         if trainer.is_global_zero and ordered:
-            show_class_models(trainer, folder, names, ordered, compared, self.results)
+            show_class_models(trainer, folder, names, ordered, compared, self.results, self._mean(module.convnet))
 
 
 def row(found: Found, name: str, judged: dict[tuple[int, str], Judgement]) -> dict[str, Any]:
@@ -158,6 +156,7 @@ def row(found: Found, name: str, judged: dict[tuple[int, str], Judgement]) -> di
         "score": found.score,
         "posterior": found.posterior,
         "norm": found.norm,
+        "no_gradient": found.shut,
         "steps": found.traces.shape[1],
     }
     if judgement := judged.get((found.index, found.objective)):

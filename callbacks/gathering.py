@@ -1,4 +1,4 @@
-"""What all three callbacks need of the Trainer: fixed pictures, objects of all processes, pictures into TensorBoard."""
+"""What the callbacks need of the Trainer: fixed pictures, objects of all processes, pictures into TensorBoard."""
 
 import random
 from pathlib import Path

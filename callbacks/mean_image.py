@@ -79,7 +79,10 @@ def load_mean_image(file: Path, side: int) -> Tensor:
         mean = torch.load(file, weights_only=True, map_location="cpu")["mean"]
     except Exception as error:  # whatever is wrong with the file, it is the user who named it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"class_models.mean_image={file} is not what task=mean_image writes ({reason})") from None
+        raise UserError(f"mean image {file} is not what task=mean_image writes ({reason})") from None
     if not isinstance(mean, Tensor) or mean.shape != (3, side, side):
-        raise UserError(f"class_models.mean_image={file} is not (3, {side}, {side}), the ConvNet's crop")
+        shape = tuple(mean.shape) if isinstance(mean, Tensor) else type(mean).__name__
+        raise UserError(
+            f"mean image {file} is {shape}, the ConvNet's crop is (3, {side}, {side}): task=mean_image makes it again"
+        )
     return mean

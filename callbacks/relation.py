@@ -11,7 +11,7 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from callbacks.gathering import gather, log_picture, save_picture, spread
+from callbacks.gathering import gather, log_picture, save_picture
 from deepinside.attribution.deconvnet import deconvnet
 from deepinside.attribution.relation import LayerRelation, relation, summarise
 from deepinside.attribution.saliency import saliency
@@ -30,13 +30,13 @@ MOST_ROWS = 80
 class Relation(Callback):
     """At predict: the layers of DeconvNet against back-prop, and the three reconstructions of pictures.
 
-    Of `images` pictures (None: every one that comes), each of its own class, or of the best-scored one where there is
-    none, on the centre crop. Logs `relation/reconstructions`; writes relation.png, relation.json and a PNG a picture
+    Of every picture that comes, for its own class, or for the best-scored one where there is none, on the centre crop.
+    Logs `relation/reconstructions`; writes relation.png, relation.json and a PNG a picture
     into `folder`. `results`: {layers, kinds, explicit_deconvnet, pictures}. Works on a Classifier.
     """
 
-    def __init__(self, images: int | None, folder: Path) -> None:
-        self.images, self.folder = images, folder
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.found: list[tuple[dict[str, Any], list[LayerRelation], Image.Image]] = []
         self.results: dict[str, Any] = {}
 
@@ -50,12 +50,7 @@ class Relation(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         assert isinstance(pl_module, Classifier)
-        loader: Any = trainer.predict_dataloaders
-        total = len(loader.dataset)
-        wanted = set(spread(self.images if self.images is not None else total, total))
-        for picture in batch["pictures"]:
-            if picture.index in wanted:
-                self.found.append(relate(pl_module.convnet, picture))
+        self.found += [relate(pl_module.convnet, picture) for picture in batch["pictures"]]
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         found, self.found = sorted(gather(self.found), key=lambda item: int(item[0]["index"])), []
@@ -101,13 +96,17 @@ def relate(convnet: ConvNet, picture: WholePicture) -> tuple[dict[str, Any], lis
 
 
 def compare_explicit(convnet: ConvNet, images: Tensor, classes: Tensor) -> float | str:
-    """max |explicit - by rule| / max |by rule| of the DeconvNet's reconstruction, or why there is no explicit one."""
+    """max |explicit - by rule| / max |by rule| of the DeconvNet's reconstruction, or why there is no explicit one.
+
+    Where the reconstruction is 0 everywhere, the difference itself.
+    """
     try:
         by_steps = deconvnet(convnet.net, images, classes)
     except UserError as error:
         return str(error)
     by_rule = saliency(convnet.net, images, classes, "deconvnet", reduction="none", strategy="loop")
-    return float((by_steps - by_rule).abs().max() / by_rule.abs().max())
+    difference, size = float((by_steps - by_rule).abs().max()), float(by_rule.abs().max())
+    return difference / size if size else difference
 
 
 def explicit(rows: Sequence[dict[str, Any]]) -> float | str:

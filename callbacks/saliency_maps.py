@@ -19,24 +19,21 @@ from deepinside.plots import Explanation, draw_explanation, sheet
 
 
 class SaliencyMaps(Callback):
-    """Saliency maps (paper, section 3.1) of `settings.images` validation pictures, or of `every_picture` that comes.
+    """Saliency maps (paper, section 3.1) of `settings.images` validation pictures, at predict of all that come.
 
     Shown every `settings.every` epochs, at test and at predict. c is the picture's own class, or the best-scored one
     where there is none. Logs `saliency/pictures`; with a `folder` also a PNG a picture and their sheet. Works on a
     Classifier; leaves training as it was. Raises UserError at the start where the method has no meaning for the net.
     """
 
-    def __init__(self, settings: SaliencyConfig, folder: Path | None = None, every_picture: bool = False) -> None:
-        self.settings, self.folder, self.every_picture = settings, folder, every_picture
+    def __init__(self, settings: SaliencyConfig, folder: Path | None = None) -> None:
+        self.settings, self.folder = settings, folder
         self.shown: list[tuple[dict[str, Any], Explanation]] = []
         self.results: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         assert isinstance(pl_module, Classifier)
-        if self.settings.method in RULES:
-            side = pl_module.convnet.preprocessing.crop
-            blank = torch.zeros(1, 3, side, side, device=pl_module.device)
-            saliency(pl_module.convnet, blank, torch.zeros(1, dtype=torch.int64), self.settings.method)
+        check_method(pl_module.convnet, self.settings.method)
 
     def on_validation_batch_end(
         self,
@@ -48,7 +45,7 @@ class SaliencyMaps(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if due(trainer, self.settings.every):
-            self._explain(pl_module, batch, trainer.val_dataloaders)
+            self._explain(pl_module, batch, self._chosen(trainer.val_dataloaders))
 
     def on_test_batch_end(
         self,
@@ -59,7 +56,7 @@ class SaliencyMaps(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._explain(pl_module, batch, trainer.test_dataloaders)
+        self._explain(pl_module, batch, self._chosen(trainer.test_dataloaders))
 
     def on_predict_batch_end(
         self,
@@ -70,7 +67,7 @@ class SaliencyMaps(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._explain(pl_module, batch, trainer.predict_dataloaders)
+        self._explain(pl_module, batch, None)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if due(trainer, self.settings.every):
@@ -81,12 +78,13 @@ class SaliencyMaps(Callback):
 
     on_predict_epoch_end = on_test_epoch_end
 
-    def _explain(self, module: LightningModule, batch: Any, loader: Any) -> None:
+    def _chosen(self, loader: Any) -> set[int]:
+        return set(spread(self.settings.images, len(loader.dataset)))
+
+    def _explain(self, module: LightningModule, batch: Any, wanted: set[int] | None) -> None:
         assert isinstance(module, Classifier)
-        total = len(loader.dataset)
-        wanted = set(spread(total if self.every_picture else self.settings.images, total))
         for picture in batch["pictures"]:
-            if picture.index in wanted:
+            if wanted is None or picture.index in wanted:
                 self.shown.append(explain(module.convnet, picture, self.settings))
 
     def _show(self, trainer: Trainer, folder: Path | None) -> None:
@@ -101,6 +99,14 @@ class SaliencyMaps(Callback):
             for row, panel in zip(self.results, panels, strict=True):
                 save_picture(panel, folder / "pictures" / f"{row['index']:05d}_{Path(row['image']).name}.png")
             save_picture(overview, folder / "sheet.png")
+
+
+def check_method(convnet: ConvNet, method: str) -> None:
+    """Raises UserError where the method has no meaning for the net."""
+    if method in RULES:
+        side = convnet.preprocessing.crop
+        blank = torch.zeros(1, 3, side, side, device=convnet.mean.device)
+        saliency(convnet, blank, torch.zeros(1, dtype=torch.int64), method)
 
 
 def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -> tuple[dict[str, Any], Explanation]:

@@ -351,3 +351,32 @@ def test_mistakes_are_refused(changed: dict, words: str) -> None:  # type: ignor
     arguments = {"classes": torch.tensor([0]), "size": (8, 8), "mean": MEAN} | changed
     with pytest.raises(ValueError, match=words):
         optimise_class_models(small_net(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": torch.tensor([99])}, r"int64 in 0\.\.3"),
+        ({"classes": torch.tensor([-1])}, r"int64 in 0\.\.3"),
+        ({"size": (6,)}, "size must be"),
+        ({"size": (6.0, 6)}, "size must be"),
+        ({"size": (0, 6)}, "size must be"),
+        ({"mean": (0.5,)}, "mean must be"),
+        ({"steps": 0}, "steps must be"),
+        ({"octaves": 0}, "octaves must be"),
+        ({"batch": 0}, "batch must be"),
+    ],
+)
+def test_what_makes_no_sense_is_said_at_once(changes: dict[str, object], words: str) -> None:
+    arguments = {"classes": torch.tensor([1]), "size": (6, 6), "mean": MEAN, "steps": 2} | changes
+    with pytest.raises(ValueError, match=words):
+        optimise_class_models(Linear(), **arguments)  # type: ignore[arg-type]
+
+
+def test_a_net_without_parameters_has_class_models() -> None:
+    """S_c is the sum of channel c."""
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = optimise_class_models(net, torch.tensor([1]), (6, 6), MEAN, steps=5)
+    assert (found.images[0, 1] > 1).all()
+    assert (found.images[0, [0, 2]] == 0).all()
+    assert not found.shut.any()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -19,15 +20,17 @@ from torch.utils.data import DataLoader
 
 from callbacks import ClassModels, MeanImage, class_model_store
 from callbacks.ascent_progress import AscentProgress
+from callbacks.class_model_pages import class_model_table
 from callbacks.mean_image import load_mean_image
 from deepinside.attribution.scores import SCORES
-from deepinside.class_model import PRESETS, Numbers
+from deepinside.class_model import PRESETS, Numbers, class_model_picture
 from deepinside.class_model.presets import OPTIMISERS, PARAMETERISATIONS
 from deepinside.classifier import Classifier
 from deepinside.config import ClassModelsConfig, DataConfig, options
 from deepinside.data.module import PictureData, open_split
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError
+from deepinside.launch import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 
@@ -78,7 +81,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_class_is_the_same_whoever_it_is_found_with(tmp_path: Path) -> None:
     alone, together = find(tmp_path / "a", [3]), find(tmp_path / "b", list(range(10)))
     assert alone.results[0] == together.results[3]
-    assert torch.load(tmp_path / "a/found/0003_score.pt")["picture"].shape == (3, 64, 64)
+    assert torch.load(tmp_path / "a/found/0003_score.pt")["image"].shape == (3, 64, 64)
     names = sorted(path.name for path in (tmp_path / "b/found").iterdir())
     assert names == [f"{i:04d}_score.pt" for i in range(10)]
     pictures = [(tmp_path / way / "pictures/0003_triangle.png").read_bytes() for way in "ab"]
@@ -118,20 +121,19 @@ def test_other_settings_make_it_anew(tmp_path: Path, counted: list[int]) -> None
 
 
 def test_the_fingerprint_knows_everything_a_class_model_depends_on() -> None:
-    def of(net: ConvNet | None = None, mean_image: torch.Tensor | None = None, **options: Any) -> str:
-        settings = ClassModelsConfig(**(QUICK | options))
-        return class_model_store.fingerprint(net or convnet(), settings, mean_image)
+    def of(net: ConvNet | None = None, **options: Any) -> str:
+        return class_model_store.fingerprint(net or convnet(), ClassModelsConfig(**(QUICK | options)))
 
     changes: list[dict[str, Any]] = [{"steps": 7}, {"lam": 1e-3}, {"batch": 3}, {"frames": 2}, {"preset": "natural"}]
-    changes += [{"net": convnet(1)}, {"mean_image": torch.zeros(3, 64, 64)}, {"mean_image": torch.ones(3, 64, 64)}]
+    changes += [{"net": convnet(1)}]
     assert len({of(), *(of(**change) for change in changes)}) == 1 + len(changes)
-    assert of() == of(count=3, every=2, judge="x.pt", compare="softmax")
+    assert of() == of(count=3, every=2, judge="x.pt", compare="softmax", mean_image="y.pt")
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half a file", None])
 def test_a_damaged_file_counts_as_missing(tmp_path: Path, damage: bytes | None) -> None:
-    store, zeros = class_model_store.Store(tmp_path / "found", "mine"), torch.zeros(3, 8, 8, dtype=torch.uint8)
-    found = class_model_store.Found(4, "score", zeros, 1.0, 0.5, 2.0, torch.zeros(3, 5), zeros[None])
+    store, zeros = class_model_store.Store(tmp_path / "found", "mine"), torch.zeros(3, 8, 8).half()
+    found = class_model_store.Found(4, "score", zeros, 1.0, 0.5, 2.0, False, torch.zeros(3, 5), zeros[None])
     assert store.load(4, "score") is None
     store.save(found)
     loaded = store.load(4, "score")
@@ -154,7 +156,8 @@ def test_judge_comparison_and_what_is_shown(tmp_path: Path) -> None:
         assert 1 <= line["judge_rank"] <= 11
         kept = torch.load(tmp_path / f"found/{line['class_index']:04d}_score.pt", weights_only=True)
         with torch.no_grad():
-            chances = judge.eval()(kept["picture"][None].float() / 255)[0].softmax(0)
+            picture = class_model_picture(kept["image"].float(), (0.5,) * 3)
+            chances = judge.eval()(picture[None].float() / 255)[0].softmax(0)
         own = float(chances[judge.classes.ids.index(line["class"])])
         assert line["judge_posterior"] == pytest.approx(own, rel=1e-5)
         assert line["judge_rank"] == 1 + int((chances > own).sum())
@@ -188,18 +191,60 @@ def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
 
 def test_a_judge_that_does_not_know_a_class_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not know the class 'heart'"):
-        find(tmp_path, [7], judge=convnet(5, NAMES[:5]))
+        class_model_store.check_judge(convnet(5, NAMES[:5]), convnet(), [7])
 
 
-def test_the_mean_image_is_shown_below(tmp_path: Path) -> None:
+def test_the_mean_image_is_shown_below_and_changes_nothing_else(tmp_path: Path, counted: list[int]) -> None:
+    """It is added when the class model is shown: another one finds nothing anew."""
     mean = torch.linspace(0, 1, 64).view(1, 1, 64).expand(3, 64, 64)
-    find(tmp_path / "plain", [0])
-    find(tmp_path / "mean", [0], mean_image=mean)
-    plain, shown = (torch.load(tmp_path / way / "found/0000_score.pt") for way in ("plain", "mean"))
-    assert plain["score"] == shown["score"]
-    difference = shown["picture"].float() - plain["picture"].float()
-    inside = (plain["picture"] > 30) & (plain["picture"] < 225) & (shown["picture"] > 0) & (shown["picture"] < 255)
-    torch.testing.assert_close(difference[inside], (255 * mean - 127.5)[inside], rtol=0, atol=1.001)
+    find(tmp_path, [0])
+    files = [tmp_path / name for name in ("pictures/0000_disc.png", "films/0000_disc.png")]
+    before = [file.read_bytes() for file in files]
+    find(tmp_path, [0], mean_image=mean)
+    assert counted == [0]
+    assert all(file.read_bytes() != old for file, old in zip(files, before, strict=True))
+    kept = class_model_store.Store(tmp_path / "found", "")
+    kept.fingerprint = class_model_store.fingerprint(convnet(), ClassModelsConfig(**QUICK))  # type: ignore[arg-type]
+    found = kept.load(0, "score")
+    assert found is not None
+    for plain, shown in (
+        (found.picture((0.5,) * 3), found.picture(mean)),
+        (found.film((0.5,) * 3)[-1], found.film(mean)[-1]),
+    ):
+        inside = (plain > 30) & (plain < 225) & (shown > 0) & (shown < 255)
+        difference = shown.float() - plain.float()
+        torch.testing.assert_close(difference[inside], (255 * mean - 127.5)[inside], rtol=0, atol=1.001)
+
+
+def test_the_frames_of_a_large_mean_image_are_small() -> None:
+    image, frames = torch.zeros(3, 224, 224).half(), torch.zeros(2, 3, 112, 112).half()
+    found = class_model_store.Found(0, "score", image, 0.0, 0.0, 0.0, False, torch.zeros(3, 1), frames)
+    assert found.film(torch.full((3, 224, 224), 0.2)).unique().tolist() == [51]
+
+
+def test_a_diverged_class_model_is_told_and_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"class model of 'star' diverged: lower class_models\.lr \(1e\+30\)"):
+        find(tmp_path, [4, 5], lr=1e30)
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_class_without_gradient_is_flagged(tmp_path: Path) -> None:
+    """Class 1's ReLU is shut whatever the picture."""
+    net = convnet()
+    net.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 10), torch.nn.ReLU())
+    torch.nn.init.constant_(net.net[1].bias, 100.0)
+    torch.nn.init.constant_(net.net[1].bias[1:2], -1e4)
+    results = find(tmp_path, [0, 1], net).results
+    assert [line["no_gradient"] for line in results] == [False, True]
+    table = class_model_table(results)
+    assert list(table.columns[0].cells) == ["disc", "ring (no gradient)"]
+    assert find(tmp_path, [1], net).results == results[1:]
+
+
+def test_results_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a finite number"):
+        write_json(tmp_path / "metrics.json", {"score": float("nan")})
+    assert list(tmp_path.iterdir()) == []
 
 
 def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -256,6 +301,22 @@ def test_mean_image_of_the_training_pictures(trained: Path) -> None:
     assert (trained / "mean_image" / "mean_image.png").is_file()
 
 
+@pytest.mark.parametrize("other", ["data.shapes_train=9", "data.limit=9", "data.resize=80", "weights"])
+def test_the_mean_image_of_other_pictures_leaves_the_run_alone(trained: Path, tmp_path: Path, other: str) -> None:
+    """Other data, part of the data, another net; only a mean image of the run's own is taken unasked."""
+    file, last = trained / "checkpoints" / "mean_image.pt", trained / "checkpoints" / "last.ckpt"
+    if other == "weights":
+        shutil.copy(last, tmp_path / "other.ckpt")
+        other = f"model.weights={tmp_path}/other.ckpt"
+    file.write_bytes(b"the run's own")
+    done = run("task=mean_image", f"run={trained}", other, "trainer.devices=1", f"out={tmp_path / 'out'}")
+    kept = file.read_bytes()
+    file.unlink()
+    assert kept == b"the run's own"
+    assert (tmp_path / "out" / "mean_image.pt").is_file()
+    assert "(metrics.json)" in done.stdout
+
+
 def test_a_file_that_is_no_mean_image(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "net.pt")
     for file in ("net.pt", "absent.pt"):
@@ -272,13 +333,55 @@ def test_unreadable_pictures_are_not_averaged(tmp_path: Path) -> None:
     quiet_trainer(tmp_path, callback).predict(Classifier(convnet()), batches, return_predictions=False)
     torch.testing.assert_close(load_mean_image(tmp_path / "mean_image.pt", 64), images[[0, 2]].mean(0))
     assert callback.results["images"] == 2
-    with pytest.raises(UserError, match="the ConvNet's crop"):
+    with pytest.raises(
+        UserError, match=r"is \(3, 64, 64\), the ConvNet's crop is \(3, 32, 32\): task=mean_image makes"
+    ) as caught:
         load_mean_image(tmp_path / "mean_image.pt", 32)
+    assert "class_models.mean_image" not in str(caught.value)
 
 
 def test_more_processes_than_classes_is_one_line(trained: Path, tmp_path: Path) -> None:
     done = run("task=class_model", f"run={trained}", "classes=star,star", f"out={tmp_path}", *TWO, code=2)
     assert "2 processes cannot share 1 classes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("class_models.judge_name=resnet18", "needs class_models.judge"),
+        ("class_models.compare=score", "is what is maximised already"),
+        ("classes=", "classes= is empty: give all, or names"),
+        ("judge", "does not know the class 'disc'"),
+        ("class_models.mean_image=absent.pt", "absent.pt is not what task=mean_image writes"),
+    ],
+)
+def test_a_mistake_leaves_the_last_results(trained: Path, tmp_path: Path, argument: str, words: str) -> None:
+    if argument == "judge":
+        module = Classifier(convnet(1, ("x", "y")))
+        content = {"state_dict": module.state_dict(), "deepinside": module.convnet.description()}
+        torch.save(content, tmp_path / "judge.ckpt")
+        argument = f"class_models.judge={tmp_path}/judge.ckpt"
+    out = tmp_path / "out"
+    contents = {out / name: name for name in (".deepinside", "config.yaml", "sheet.png", "films/a.png")}
+    (out / "films").mkdir(parents=True)
+    for file, text in contents.items():
+        file.write_text(text)
+    done = run("task=class_model", f"run={trained}", f"out={out}", argument, code=2)
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert {file: file.read_text() for file in out.rglob("*") if file.is_file()} == contents
+
+
+def test_an_analysis_made_again_replaces_all_but_what_resumes(trained: Path, tmp_path: Path) -> None:
+    run("task=class_model", f"run={trained}", "classes=0,1", f"out={tmp_path}")
+    kept = (tmp_path / "found" / "0000_score.pt").stat().st_mtime_ns
+    done = run("task=class_model", f"run={trained}", "classes=0", f"out={tmp_path}")
+    for folder in ("pictures", "films"):
+        assert [file.name for file in (tmp_path / folder).iterdir()] == ["0000_disc.png"]
+    assert (tmp_path / "found" / "0000_score.pt").stat().st_mtime_ns == kept
+    assert (tmp_path / "found" / "0001_score.pt").is_file()
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+    assert "(metrics.json, pictures/, films/)" in done.stdout
 
 
 def test_the_configuration_offers_what_the_library_has() -> None:

@@ -193,12 +193,13 @@ def test_square_crops_stay_in_the_central_square_and_dense_ones_cover_all() -> N
     assert {c.left for c in dense_crops(10, 20, 6, stride=5)} == {0, 5, 9, 14}
 
 
-def test_resized_crops_give_the_gradient_of_the_pictures_own_pixels() -> None:
+@pytest.mark.parametrize("method", ["gradient", "gradient_x_input"])
+def test_resized_crops_give_the_gradient_of_the_pictures_own_pixels(method: str) -> None:
     """A window of 12 pixels, seen at 6: what comes back is autograd's gradient through the resizing."""
     model, image = small_net_at(6).eval(), pictures(1, 14)[0]
     crop = Crop(1, 2, 12, True)
     found = crop_saliency(
-        model, image, [crop, Crop(0, 0, 6, False)], lambda scores: torch.tensor([3]), size=6, reduction="none"
+        model, image, [crop, Crop(0, 0, 6, False)], lambda scores: torch.tensor([3]), method, size=6, reduction="none"
     )
     leaf = image.clone().requires_grad_()
     window = F.interpolate(leaf[None, :, 1:13, 2:14].flip(-1), (6, 6), mode="bilinear", antialias=True)
@@ -207,9 +208,38 @@ def test_resized_crops_give_the_gradient_of_the_pictures_own_pixels() -> None:
     count = torch.zeros(14, 14, dtype=torch.float64)
     count[1:13, 2:14] += 1
     count[:6, :6] += 1
-    torch.testing.assert_close(found.maps[0], (large + small) / count.clamp(min=1), rtol=0, atol=1e-12)
+    expected = (large + small) / count.clamp(min=1) * (image if method == "gradient_x_input" else 1)
+    torch.testing.assert_close(found.maps[0], expected, rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="several sides"):
         crop_saliency(model, image, [crop, Crop(0, 0, 6, False)], lambda scores: torch.tensor([3]))
+
+
+def test_crops_that_do_not_fit_the_memory_together_come_in_chunks() -> None:
+    class Small(nn.Module):
+        """A device that holds four pictures."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small_net()
+
+        def forward(self, images: Tensor) -> Tensor:
+            if len(images) > 4:
+                raise torch.OutOfMemoryError("out of memory")
+            scores: Tensor = self.net(images)
+            return scores
+
+    image, crops = pictures(1, 10)[0], ten_crops(10, 10, 8)
+    parts, whole = (crop_saliency(m, image, crops, lambda scores: torch.tensor([4, 1])) for m in (Small(), small_net()))
+    torch.testing.assert_close(parts.maps, whole.maps, rtol=0, atol=1e-12)
+    torch.testing.assert_close(parts.scores, whole.scores, rtol=0, atol=1e-12)
+
+
+def test_crops_refuse_what_is_no_picture_or_no_choice() -> None:
+    with pytest.raises(ValueError, match="expected one image"):
+        crop_saliency(small_net(), pictures(1), one_crop(8, 8, 8), lambda scores: torch.tensor([0]))
+    for wrong in (torch.tensor(0), [0]):
+        with pytest.raises(ValueError, match="choose must give"):
+            crop_saliency(small_net(), pictures(1)[0], one_crop(8, 8, 8), lambda scores, wrong=wrong: wrong)
 
 
 def small_net_at(side: int) -> nn.Sequential:

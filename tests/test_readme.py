@@ -27,7 +27,7 @@ def test_there_are_commands_to_check() -> None:
 
 
 def test_pictures_exist_and_are_small() -> None:
-    pictures = re.findall(r"\]\((docs/[^)]+)\)", README)
+    pictures = re.findall(r"!\[[^\]]*\]\((docs/[^)]+)\)", README)
     assert len(pictures) == 3
     assert all((ROOT / picture).stat().st_size < 300_000 for picture in pictures)
 
@@ -49,3 +49,9 @@ def test_the_python_examples_run_and_agree() -> None:
     for method, by_hand in names["by_hand"].items():
         assert float(by_hand.abs().max()) > 0
         torch.testing.assert_close(names["one_call"][method], by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_links_lead_to_files() -> None:
+    links = re.findall(r"[^!]\[[^\]]*\]\(([^)#:]+)\)", README)
+    assert links
+    assert all((ROOT / link).is_file() for link in links)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import captum.attr
 import pytest
@@ -155,7 +156,7 @@ def test_scores_are_unchanged_also_in_low_precision() -> None:
         plain = net(images)
         with ReluRule("guided") as rule:
             ruled = net(images)
-    rule.check(net)
+    rule.check(net, ruled)
     assert ruled.dtype == torch.bfloat16
     assert torch.equal(plain, ruled)
     assert torch.autograd.grad(ruled.float().sum(), images)[0].isfinite().all()
@@ -167,10 +168,12 @@ def test_a_net_without_rectifiers_is_refused() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
-def test_scripted_rectifiers_are_refused_not_overlooked() -> None:
-    net = torch.jit.trace(nn.Sequential(nn.Flatten(), nn.Linear(12, 2), nn.ReLU()), torch.rand(1, 3, 2, 2))
-    with pytest.raises(UserError, match="found no rectifier"):
-        reconstruct(net, torch.rand(1, 3, 2, 2), "deconvnet")
+@pytest.mark.parametrize("plain", [[], [nn.ReLU()]], ids=["alone", "beside a plain one"])
+def test_scripted_rectifiers_are_refused_not_overlooked(plain: list[nn.Module]) -> None:
+    scripted = torch.jit.trace(nn.Sequential(nn.Flatten(), nn.Linear(12, 2), nn.ReLU()), torch.rand(1, 3, 2, 2))
+    for _ in range(3):  # scripts are compiled as they run
+        with pytest.raises(UserError, match="has other non-linear operations:"):
+            reconstruct(nn.Sequential(scripted, *plain), torch.rand(1, 3, 2, 2), "deconvnet")
 
 
 SMOOTH = [nn.GELU(), nn.SiLU(inplace=True), nn.Hardswish(), nn.Mish(), nn.ELU(), nn.CELU(), nn.SELU(), nn.Softplus()]
@@ -183,6 +186,114 @@ def test_smooth_activations_are_named(smooth: nn.Module) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2), nn.ReLU(), nn.Sequential(smooth))
     with pytest.raises(UserError, match=r"method=guided is defined for rectifiers.*: 3\.0 \(\w+\); method=gradient"):
         reconstruct(net, torch.rand(1, 3, 2, 2), "guided")
+
+
+def squares_below_one(h: Tensor) -> Tensor:
+    h = h * 1
+    h[:, :1].pow_(2)
+    return h
+
+
+def gated_by_comparison(h: Tensor) -> Tensor:
+    return h * (h > 0)
+
+
+UNDEFINED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "SiLU": (lambda h: h * torch.sigmoid(h), "mul"),
+    "quick GELU": (lambda h: torch.sigmoid(1.702 * h) * h, "mul"),
+    "GELU": (lambda h: 0.5 * h * (1 + torch.erf(h / 2**0.5)), "erf"),
+    "hard swish": (lambda h: h * F.relu6(h + 3) / 6, "mul"),
+    "torch.maximum": (lambda h: torch.maximum(h, torch.zeros_like(h)), "maximum"),
+    "torch.max": (lambda h: torch.max(h, torch.zeros_like(h)), "maximum"),
+    "torch.fmax": (lambda h: torch.fmax(h, torch.zeros_like(h)), "fmax"),
+    "torch.where": (lambda h: torch.where(h > 0, h, torch.zeros_like(h)), "gt"),
+    "where of a constant mask": (lambda h: torch.where(torch.tensor([True, False]), h, h.new_zeros(1)), "where"),
+    "a mask": (gated_by_comparison, "gt"),
+    "absolute values": (lambda h: (h + h.abs()) / 2, "abs"),
+    "clamp of places": (lambda h: h.clamp(min=torch.zeros(2)), "clamp"),
+    "clamp(-1, 1)": (lambda h: h.clamp(-1, 1), "clamp"),
+    "clamp(max=1)": (lambda h: h.clamp(max=1), "clamp"),
+    "threshold": (lambda h: F.threshold(h, 0.1, 0), "threshold"),
+    "exp": (torch.exp, "exp"),
+    "sin": (torch.sin, "sin"),
+    "a product": (lambda h: h * h, "mul"),
+    "SiLU by division": (lambda h: h / (1 + torch.exp(-h)), "div"),
+    "in place on a part": (squares_below_one, "pow"),
+}
+
+
+class OwnSquare(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        ctx.save_for_backward(h)
+        return h**2
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        result: Tensor = 2 * ctx.saved_tensors[0] * grads[0]
+        return result
+
+
+class Calls(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.function(h)
+
+
+@pytest.mark.parametrize(("function", "name"), UNDEFINED.values(), ids=UNDEFINED.keys())
+def test_whatever_else_is_not_linear_is_refused_and_named(function: Callable[[Tensor], Tensor], name: str) -> None:
+    """Beside a plain rectifier, none of them passes as plain back-prop."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2), Calls(function), nn.Linear(2, 2))
+    assert reconstruct(net, torch.rand(1, 3, 2, 2), "gradient").isfinite().all()
+    for rule in RULES:
+        with pytest.raises(UserError, match=rf"is defined for rectifiers.*[: ]4(\.\S+)? \({name}\)"):
+            reconstruct(net, torch.rand(1, 3, 2, 2), rule)
+    assert not relu_coverage(net, torch.rand(1, 3, 2, 2)).rules_apply
+
+
+LINEAR: dict[str, Callable[[Tensor], Tensor]] = {
+    "branches": lambda h: torch.cat([part * 2 for part in h.chunk(2, 1)], 1) + h.roll(1, 1).flip(0),
+    "normalised by hand": lambda h: (h - h.mean(1, keepdim=True)) / (h.var(1, keepdim=True) + 1e-5).sqrt(),
+    "F.normalize": F.normalize,
+    "attention": lambda h: h @ torch.softmax(h.T @ h, -1),
+    "gate of another layer": lambda h: torch.sigmoid(h @ torch.ones(2, 2)) * h,
+    "half and back": lambda h: h.to(torch.bfloat16).float(),
+    "group norm": lambda h: F.group_norm(h[..., None, None], 2).flatten(1),
+}
+
+
+@pytest.mark.parametrize("function", LINEAR.values(), ids=LINEAR.keys())
+def test_linear_operations_gates_and_normalisation_pass(function: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2), Calls(function), nn.Linear(2, 2))
+    assert relu_coverage(net, torch.rand(2, 3, 2, 2)).rules_apply
+    for rule in RULES:
+        assert reconstruct(net, torch.rand(2, 3, 2, 2), rule).isfinite().all()
+
+
+def test_own_autograd_functions_are_refused() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), Calls(OwnSquare.apply))
+    with pytest.raises(UserError, match=r"other non-linear operations: .*\(ownsquare\)"):
+        reconstruct(net, torch.rand(1, 3, 2, 2), "guided")
+
+
+def test_a_clamp_of_the_picture_is_no_activation() -> None:
+    net = nn.Sequential(nn.Flatten(), linear([1, 0], [-1, 0], [0, 1]), nn.ReLU(), linear([2, 3, -4]))
+    clamped = nn.Sequential(Calls(lambda images: images.clamp(0, 3)), net)
+    images = torch.tensor([1.0, 2.0], **DOUBLE).view(1, 2, 1, 1)
+    for rule in RULES:  # its R = (-1, .) would not pass a rectifier of the DeconvNet
+        assert torch.equal(reconstruct(clamped, images, rule), reconstruct(net, images, rule))
+    assert len(relu_coverage(clamped, images).activations) == 1
+
+
+def test_checkpoints_are_refused() -> None:
+    net = torchvision.models.DenseNet(4, (1, 1), 8, num_classes=2, memory_efficient=True)
+    assert reconstruct(net, torch.rand(1, 3, 32, 32), "gradient").isfinite().all()
+    with pytest.raises(UserError, match=r"method=guided cannot follow.*\(checkpoints\).*memory_efficient=False"):
+        reconstruct(net, torch.rand(1, 3, 32, 32), "guided")
 
 
 def test_unknown_rules_are_refused() -> None:

@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models as zoo
 
-from deepinside import saliency
+from deepinside import crop_saliency, optimise_class_models, saliency
 from deepinside.attribution import route
 from deepinside.attribution.context import bare_module, gradients_on
+from deepinside.attribution.crops import Crop
 from deepinside.attribution.methods import METHODS
 from deepinside.attribution.saliency import REDUCTIONS
 from deepinside.attribution.scores import SCORES
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.ilsvrc import ILSVRC
+from deepinside.errors import UserError
 from deepinside.models.build import build_convnet
 
 from .flops import FlopCounter
@@ -163,45 +165,101 @@ def test_one_picture_too_large_is_told() -> None:
         saliency(Full(), pictures(4), torch.zeros(4, dtype=torch.int64))
 
 
-def test_the_route_is_measured_once() -> None:
-    model, images, classes = net(), pictures(8), torch.zeros(8, 2, dtype=torch.int64)
-    calls: list[int] = []
-    model[0].register_forward_hook(lambda *_: calls.append(1))
-    saliency(model, images, classes)
-    first = len(calls)
-    saliency(model, images, classes)
-    second = len(calls) - first
-    assert second <= 2 < first
-    saliency(model, pictures(2), classes[:2])
-    assert len(calls) == first + second + 1
+def test_a_large_job_finds_the_fastest_way_on_its_own_pictures() -> None:
+    """No picture is passed twice but by `repeated`, and the process remembers what won."""
+    model, images, classes = net(), pictures(22), torch.arange(44).view(22, 2) % 5
+    expected = saliency(model, images, classes, strategy="loop")
+    assert model not in route._fastest
+    sizes: list[int] = []
+    model[0].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    torch.testing.assert_close(saliency(model, images, classes), expected, rtol=0, atol=1e-12)
+    assert sizes[:3] == [4, 4, 4], "loop, loop, batched"
+    (winner,) = route._fastest[model].values()
+    assert winner in route.STRATEGIES
+    sizes.clear()
+    route._fastest[model] = {key: "repeated" for key in route._fastest[model]}
+    torch.testing.assert_close(saliency(model, images, classes), expected, rtol=0, atol=1e-12)
+    assert sizes == [8] * 5 + [4], "four pictures of two classes at a time"
 
 
-def test_few_pictures_and_named_strategies_are_not_measured() -> None:
-    for count, strategy in ((2, "auto"), (8, "loop")):
-        model, calls = net(), []
-        saliency(model, pictures(1), torch.zeros(1, 2, dtype=torch.int64))  # the layout is tried once
-        model[0].register_forward_hook(lambda *_, calls=calls: calls.append(1))
-        saliency(model, pictures(count), torch.zeros(count, 2, dtype=torch.int64), strategy=strategy)
-        assert len(calls) == (1 if strategy == "auto" else 2), "the pass itself, and one to learn its memory"
+def test_a_strategy_that_cannot_be_taken_loses() -> None:
+    class NoVectorising(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return 2 * x
 
+        @staticmethod
+        def backward(ctx: object, *grads: Tensor) -> Tensor:
+            if grads[0].ndim == 2 and torch._C._functorch.is_legacy_batchedtensor(grads[0]):
+                raise RuntimeError("Batching rule not implemented")
+            return 2 * grads[0]
 
-def test_a_net_with_views_takes_the_other_layout() -> None:
-    class Views(nn.Module):
+    class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv, self.full = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 5)
+            self.net = net()
 
         def forward(self, images: Tensor) -> Tensor:
-            scores: Tensor = self.full(self.conv(images).relu().view(len(images), -1))
+            scores: Tensor = NoVectorising.apply(self.net(images))
             return scores
 
-    model = Views()
-    images = torch.rand(2, 3, 8, 8)
-    maps = saliency(model, images, torch.tensor([0, 1]))
+    images, classes = pictures(20), torch.arange(40).view(20, 2) % 5
+    torch.testing.assert_close(saliency(Odd(), images, classes), 2 * saliency(net(), images, classes))
+
+
+@pytest.mark.parametrize("pictures_", [2, 7])
+def test_a_budget_holds_for_few_pictures_too(pictures_: int) -> None:
+    model, sizes = net(), []
+    model[0].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    saliency(model, pictures(pictures_), torch.zeros(pictures_, dtype=torch.int64), memory=1)
+    assert sizes == [1] * (pictures_ + 1), "one to learn what a picture keeps"
+
+
+class Views(nn.Module):
+    """Takes views over pictures and channels that only the plain layout allows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.full = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        h = self.conv(images).relu()
+        scores: Tensor = self.full((2 * h.view(len(images) * 4, 1, 6, 6)).view(len(images), -1))
+        return scores
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_a_net_with_views_takes_the_other_layout(count: int) -> None:
+    model, images = Views(), torch.rand(count, 3, 8, 8)
+    classes = torch.arange(count) % 5
+    maps = saliency(model, images, classes)
     leaf = images.clone().requires_grad_()
-    scores = model(leaf)
-    (expected,) = torch.autograd.grad(scores[0, 0] + scores[1, 1], leaf)
+    (expected,) = torch.autograd.grad(model(leaf).gather(1, classes[:, None]).sum(), leaf)
     torch.testing.assert_close(maps, expected.abs().amax(1), rtol=1e-5, atol=1e-6)
+    crops = [Crop(0, 0, 8, False), Crop(0, 0, 8, True)]
+    assert crop_saliency(model, images[0], crops, lambda scores: scores[0].topk(2).indices).maps.shape == (2, 8, 8)
+    optimise_class_models(model, torch.tensor([0, 1]), (8, 8), (0.5, 0.5, 0.5), steps=2)
+
+
+def test_nets_whose_pictures_mix_are_refused() -> None:
+    mixing = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.Flatten())
+    with pytest.raises(UserError, match="1 normalises by the batch"):
+        saliency(mixing, torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
+
+
+def test_random_numbers_a_model_draws_are_not_missed() -> None:
+    class Dropping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return F.dropout(self.net(images))
+
+    model = Dropping()
+    state = torch.get_rng_state()
+    saliency(model, IMAGES, CLASSES)
+    assert torch.equal(state, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -262,6 +320,12 @@ def test_models_that_give_no_scores_are_refused() -> None:
         saliency(net()[0], IMAGES, CLASSES)
     with pytest.raises(ValueError, match="floating point"):
         saliency(net(), (IMAGES * 255).byte(), CLASSES)
+    with pytest.raises(ValueError, match=r"the images are torch.float32 on cpu, the model is torch.float64 on cpu"):
+        saliency(net(), IMAGES.float(), CLASSES)
+    with pytest.raises(ValueError, match="must be tensors"):
+        saliency(net(), IMAGES, [[0, 1]] * 3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="samples and steps"):
+        saliency(net(), IMAGES, CLASSES, "smoothgrad", samples=0)
 
 
 @pytest.mark.parametrize("strategy", ["loop", "batched"])

@@ -14,8 +14,13 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision import models as zoo
 
+from callbacks import spread
+from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainConfig
+from deepinside.data.picture import Classes
 from deepinside.load_config import load_config
+from deepinside.models.convnet import ConvNet, Preprocessing
+from deepinside.models.shapes_convnet import shapes_convnet
 
 from . import trees
 
@@ -214,6 +219,48 @@ def test_analyse_saliency_of_photographs(trained: Path, tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "out" / "pictures").iterdir()] == ["00000_photo.png"]
 
 
+def test_pictures_that_no_analysis_made_are_never_deleted(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    mine = [tmp_path / "a.png", tmp_path / "pictures" / "b.png"]
+    for file in mine:
+        Image.new("RGB", (90, 130), (200, 30, 30)).save(file)
+    arguments = ("task=saliency", f"run={trained}", f"images={tmp_path}/*.png", "trainer.accelerator=cpu")
+    done = run("analyse.py", *arguments, f"out={tmp_path}", code=2)
+    assert "holds files that no analysis made" in done.stderr
+    assert sorted(file for file in tmp_path.rglob("*") if file.is_file()) == mine
+
+
+@pytest.mark.parametrize("task", ["saliency", "relation"])
+def test_only_the_chosen_pictures_are_decoded(task: str, tmp_path: Path) -> None:
+    """All but two of twenty validation pictures are broken: nobody notices, and the two keep their own indices."""
+    chosen = spread(2, 20)
+    for split, count in (("train", 1), ("val", 20)):
+        (tmp_path / split / "disc").mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (80, 90), (9 * i, 30, 30)).save(tmp_path / split / "disc" / f"{i:02d}.png")
+            if split == "val" and i not in chosen:
+                (tmp_path / split / "disc" / f"{i:02d}.png").write_bytes(b"broken")
+    torch.manual_seed(0)
+    convnet = ConvNet(
+        "shapes_convnet",
+        shapes_convnet(1),
+        Preprocessing((0.5,) * 3, (0.25,) * 3, 70, 64),
+        Classes(("disc",), ("disc",)),
+        (),
+    )
+    content = {"state_dict": Classifier(convnet).state_dict(), "deepinside": convnet.description()}
+    torch.save(content, tmp_path / "net.ckpt")
+    run(
+        "analyse.py",
+        *(f"task={task}", f"{task}.images=2", "data.name=folder", f"data.root={tmp_path}", "data.workers=0"),
+        *("model.name=shapes_convnet", f"model.weights={tmp_path}/net.ckpt", "trainer.accelerator=cpu"),
+        f"out={tmp_path / 'out'}",
+    )
+    metrics = read_json(tmp_path / "out" / "metrics.json")
+    assert metrics["unreadable"] == []
+    assert [row["index"] for row in metrics["pictures"]] == chosen
+
+
 def test_analysis_lands_in_the_run_by_default(trained: Path) -> None:
     run("analyse.py", "task=saliency", f"run={trained}", "saliency.images=2", "trainer.accelerator=cpu")
     assert len(read_json(trained / "saliency" / "metrics.json")["pictures"]) == 2
@@ -230,6 +277,7 @@ def test_analysis_lands_in_the_run_by_default(trained: Path) -> None:
         (("task=saliency", "images=absent.jpg"), "absent.jpg"),
         (("task=saliency", "trainer.accelerator=gpuu"), "gpuu"),
         (("task=saliency", "trainer.devices=none"), "trainer"),
+        (("task=saliency", "saliency.images=0"), "no pictures to look at"),
     ],
 )
 def test_mistakes_end_in_one_line(trained: Path, arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:

@@ -48,6 +48,19 @@ def unlike(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
+def vectorised(net: nn.Module, image: Tensor) -> None:
+    """Two pictures and two classes in one vectorised pass back: as one by one, where torch can vectorise the net."""
+    images, classes = torch.cat([image, image.flip(3)]), torch.tensor([[1, 3], [2, 0]])
+    one_by_one = saliency(net, images, classes, reduction="none", strategy="loop")
+    try:
+        together = saliency(net, images, classes, reduction="none", strategy="batched")
+    except RuntimeError as error:
+        if "vmap" not in str(error) and "batching rule" not in str(error):
+            raise
+        return
+    assert float((together - one_by_one).abs().max()) <= 1e-3 * float(one_by_one.abs().max())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_net_of_the_zoo(name: str) -> None:
     net, side = build(name)
@@ -58,6 +71,7 @@ def test_every_net_of_the_zoo(name: str) -> None:
     assert plain.shape == images.shape
     assert plain.isfinite().all()
     assert plain.any()
+    vectorised(net, images)
     coverage = relu_coverage(net, images)
     for method in RULES:
         if coverage.rules_apply:

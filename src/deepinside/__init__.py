@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepinside.attribution.crops import crop_saliency, ten_crops
+    from deepinside.attribution.crops import Crop, crop_saliency, dense_crops, one_crop, square_ten_crops, ten_crops
     from deepinside.attribution.deconvnet import deconvnet
     from deepinside.attribution.relation import relation
     from deepinside.attribution.relu_coverage import relu_coverage
@@ -22,6 +22,10 @@ _HOMES = {
     "ReluRule": "attribution.relu_rules",
     "crop_saliency": "attribution.crops",
     "ten_crops": "attribution.crops",
+    "square_ten_crops": "attribution.crops",
+    "one_crop": "attribution.crops",
+    "dense_crops": "attribution.crops",
+    "Crop": "attribution.crops",
     "deconvnet": "attribution.deconvnet",
     "relation": "attribution.relation",
     "relu_coverage": "attribution.relu_coverage",
@@ -33,17 +37,21 @@ _HOMES = {
 }
 
 __all__ = [
+    "Crop",
     "ReluRule",
     "class_model_picture",
     "crop_saliency",
     "deconvnet",
+    "dense_crops",
     "locate",
     "object_box",
+    "one_crop",
     "optimise_class_models",
     "relation",
     "relu_coverage",
     "saliency",
     "segment",
+    "square_ten_crops",
     "ten_crops",
 ]
 

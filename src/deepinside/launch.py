@@ -121,8 +121,12 @@ def print_table(table: Table, width: int = 100) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Written beside and moved into place: a reader never sees half a file."""
+    """Written beside and moved into place: a reader never sees half a file. Raises UserError for NaN and infinity."""
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError:
+        raise UserError(f"{path}: a result is not a finite number, so nothing is written; are the weights?") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
+    part.write_text(text + "\n")
     part.replace(path)

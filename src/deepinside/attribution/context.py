@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
+from deepinside.errors import UserError
+
 
 def bare_module(model: nn.Module) -> nn.Module:
     """The module itself, without DDP's, DataParallel's or torch.compile's wrappers."""
@@ -22,8 +24,13 @@ def bare_module(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
-    """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast."""
+    """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast.
+
+    Modes, requires_grad and the random numbers' state are put back at the end. Raises UserError where batch norms have
+    no running statistics.
+    """
     bare = bare_module(model)
+    _check_pictures_stay_apart(bare)
     modes = [(module, module.training) for module in bare.modules()]
     trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
     try:
@@ -37,9 +44,17 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
             stack.enter_context(torch.autocast(device, enabled=False))  # only where it is asked for
             if "torch._dynamo" in sys.modules:  # compiled parts may lie anywhere in the model
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(torch.random.fork_rng([torch.cuda.current_device()] if device == "cuda" else []))
             yield bare
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
         for module, mode in modes:
             module.training = mode
+
+
+def _check_pictures_stay_apart(bare: nn.Module) -> None:
+    """Gradients of many pictures come from one sum of their scores: in eval mode no picture may see another."""
+    for name, module in bare.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise UserError(f"{name} normalises by the batch even in eval mode (no running statistics): pictures mix")

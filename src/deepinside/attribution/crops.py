@@ -1,18 +1,18 @@
 """Crops of a picture, and their maps put back where they came from (paper, section 3.1)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.methods import METHODS, gradient, gradient_x_input
-from deepinside.attribution.route import find_route, in_chunks
-from deepinside.attribution.saliency import REDUCTIONS, Request, attribute, make_request
-from deepinside.attribution.scores import Score
+from deepinside.attribution.resize import resize
+from deepinside.attribution.route import fitting, in_best_layout, in_chunks, unless_out_of_memory
+from deepinside.attribution.saliency import REDUCTIONS, Request, attribute, check_pictures, make_request
+from deepinside.attribution.scores import Score, check_classes
 
 Choice = Callable[[Tensor], Tensor]
 ONE_PASS = (gradient, gradient_x_input)  # methods that need the gradient at the picture itself only
@@ -27,17 +27,10 @@ class Crop:
     side: int
     mirrored: bool
 
-    def take(self, image: Tensor, size: int) -> Tensor:
-        """(..., H, W) -> (..., size, size), resized where `size` is not the window's side."""
+    def take(self, image: Tensor) -> Tensor:
+        """(..., H, W) -> (..., side, side)"""
         window = image[..., self.top : self.top + self.side, self.left : self.left + self.side]
-        return _resize(window.flip(-1) if self.mirrored else window, size)
-
-    def pull_back(self, gradients: Tensor) -> Tensor:
-        """dS/d(what `take` gave) (K, C, size, size) -> dS/d(window) (K, C, side, side), still mirrored."""
-        if gradients.shape[-1] == self.side:
-            return gradients
-        window = gradients.new_zeros(*gradients.shape[:-2], self.side, self.side, requires_grad=True)
-        return torch.autograd.grad(_resize(window, gradients.shape[-1]), window, gradients)[0]
+        return window.flip(-1) if self.mirrored else window
 
     def put_back(self, window: Tensor, frame: Tensor) -> None:
         """Adds (..., side, side) to its place in the frame (..., H, W)."""
@@ -120,36 +113,66 @@ def crop_saliency(
     request = make_request(method, score, reduction, autocast, strategy, memory, options)
     size = _check_crops(image, crops, size)
     with gradients_on(model) as bare:
-        windows = torch.stack([crop.take(image.detach().clone(), size) for crop in crops])
-        scores, classes, signed = _choose_and_attribute(bare, windows, choose, request)
+        check_pictures(bare, image)
+        picture = image.detach().clone()  # it may come from inference mode
+        windows = [crop.take(picture) for crop in crops]
+        found = _in_one_pass(bare, windows, choose, request) if {w.shape[-1] for w in windows} == {size} else None
+        scores, classes, signed = found or _in_two_passes(bare, windows, choose, request, size)
         maps, count = _average(image, crops, signed, REDUCTIONS[reduction])
     return CropSaliency(maps, count > 0, classes, scores)
 
 
-def _choose_and_attribute(
-    bare: nn.Module, windows: Tensor, choose: Choice, request: Request
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(scores, classes, signed attributions (crops, K, C, size, size)), from one forward pass where that can be."""
-    what, method = request.what, METHODS[request.method]
-    route = find_route(bare, windows, 1, what, "auto", request.memory)
-    if method in ONE_PASS and what.autocast is None and route.chunk >= len(windows):
-        graph = what.forward(bare, windows, route.channels_last)
-        classes = choose(graph.scores)
-        each = classes.to(windows.device).expand(len(windows), -1)
-        best = find_route(bare, windows, each.shape[1], what, request.strategy, request.memory)
-        batched = best.strategy == "batched" and best.chunk >= len(windows)
-        return graph.scores, classes, method(lambda _: graph.gradients(each, what.score, batched=batched), windows)
-    with torch.no_grad():
-        scores = in_chunks(len(windows), route, lambda part, _: bare(windows[part]))
+def _in_one_pass(
+    bare: nn.Module, windows: list[Tensor], choose: Choice, request: Request
+) -> tuple[Tensor, Tensor, list[Tensor]] | None:
+    """scores (crops, C), classes (K,), signed attributions (K, C, side, side) of every crop; None where the method, the
+    strategy or the memory asks for more than one forward pass."""
+    what, method, images = request.what, METHODS[request.method], torch.stack(windows)
+    fits = fitting(bare, images, 1, what, "loop", request.memory) >= len(images)
+    if method not in ONE_PASS or what.autocast is not None or request.strategy == "repeated" or not fits:
+        return None
+
+    def once(channels_last: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
+        graph = what.forward(bare, images, channels_last)
+        classes, each = _chosen(choose, graph.scores)
+        batched = request.strategy == "batched"
+        signed = method(lambda _: graph.gradients(each, what.score, batched=batched), images)
+        return graph.scores, classes, list(signed)
+
+    return unless_out_of_memory(lambda: in_best_layout(bare, images, once))
+
+
+def _in_two_passes(
+    bare: nn.Module, windows: list[Tensor], choose: Choice, request: Request, size: int
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """As `_in_one_pass`: all scores, in full precision, then all attributions, window size by window size."""
+    seen = torch.cat([resize(window[None], size) for window in windows])
+    plain = replace(request.what, autocast=None)
+    forward = torch.no_grad()(lambda part, _: bare(seen[part]))
+    scores = in_chunks(bare, seen, 1, plain, "loop", request.memory, forward)
+    classes, each = _chosen(choose, scores)
+    signed: dict[int, Tensor] = {}
+    for side in {window.shape[-1] for window in windows}:
+        places = [i for i, window in enumerate(windows) if window.shape[-1] == side]
+        own = torch.stack([windows[i] for i in places])
+        found = attribute(bare, own, each[places], request, REDUCTIONS["none"], None if side == size else size)
+        signed |= dict(zip(places, found, strict=True))
+    return scores, classes, [signed[i] for i in range(len(windows))]
+
+
+def _chosen(choose: Choice, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The classes (K,), and the same for every crop (crops, K) on the scores' device."""
     classes = choose(scores)
-    each = classes.to(windows.device).expand(len(windows), -1)
-    return scores, classes, attribute(bare, windows, each, request, REDUCTIONS["none"])
+    if not isinstance(classes, Tensor) or classes.ndim != 1:
+        raise ValueError("choose must give a tensor of class indices (K,)")
+    check_classes(classes, scores.shape[1])
+    return classes, classes.to(scores.device).expand(len(scores), -1)
 
 
 def _average(
-    image: Tensor, crops: Sequence[Crop], signed: Tensor, reduce: Callable[[Tensor], Tensor]
+    image: Tensor, crops: Sequence[Crop], signed: list[Tensor], reduce: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    maps = [reduce(crop.pull_back(one)) for crop, one in zip(crops, signed, strict=True)]
+    maps = [reduce(one) for one in signed]
     total, count = maps[0].new_zeros(*maps[0].shape[:-2], *image.shape[-2:]), maps[0].new_zeros(image.shape[-2:])
     for crop, window in zip(crops, maps, strict=True):
         crop.put_back(window, total)
@@ -158,6 +181,8 @@ def _average(
 
 
 def _check_crops(image: Tensor, crops: Sequence[Crop], size: int | None) -> int:
+    if image.ndim != 3:
+        raise ValueError(f"expected one image (3, H, W), got {tuple(image.shape)}")
     height, width = image.shape[-2:]
     if not crops:
         raise ValueError("there must be at least one crop")
@@ -172,11 +197,3 @@ def _grid(last: int, stride: int) -> list[int]:
     """Evenly spaced whole numbers from 0 to `last`, at most `stride` apart."""
     steps = -(-last // stride)
     return [round(last * i / steps) for i in range(steps + 1)] if steps > 0 else [0]
-
-
-def _resize(window: Tensor, size: int) -> Tensor:
-    if window.shape[-1] == size:
-        return window
-    batch = window if window.ndim == 4 else window[None]
-    resized = F.interpolate(batch, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return resized if window.ndim == 4 else resized[0]

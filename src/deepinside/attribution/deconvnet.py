@@ -15,7 +15,17 @@ from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.scores import check_classes
-from deepinside.attribution.trace import CONVOLUTION, FULL, MAX_POOL, RELU, Step, TraceMode, layer_name, one_hot
+from deepinside.attribution.trace import (
+    CONVOLUTION,
+    FULL,
+    MAX_POOL,
+    RELU,
+    Step,
+    TraceMode,
+    check_shapes,
+    layer_name,
+    one_hot,
+)
 from deepinside.errors import UserError
 
 Pair = tuple[int, int]
@@ -28,8 +38,9 @@ def deconvnet(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     max-pools, rectifiers, local response and batch normalisation, dropout, adaptive average pools, flatten.
     images: (N, C, H, W); classes: (N,) -> (N, C, H, W), signed, in scores per unit of the input. The same up to
     rounding as `saliency(..., method="deconvnet", reduction="none")`, which needs no chain.
-    Raises UserError where the net is not a chain of these layers, ValueError for classes that it does not have.
+    Raises UserError where the net is not a chain of these layers, ValueError for shapes or classes that do not fit.
     """
+    check_shapes(images, classes)
     with gradients_on(model) as bare, torch.no_grad():
         start = images.detach().clone()
         with TraceMode(start) as trace:
@@ -63,16 +74,7 @@ def _convolution(step: Step, reconstruction: Tensor) -> Tensor:
     padded = (height + top + bottom, width + left + right)
     seen = [(r - 1) * s + k + 1 for r, s, k in zip(reconstruction.shape[-2:], stride, reach, strict=True)]
     missed = [p - s for p, s in zip(padded, seen, strict=True)]  # rows and columns that the last window did not reach
-    full = F.conv_transpose2d(
-        reconstruction,
-        weight,
-        None,
-        stride,
-        0,
-        missed,
-        call.get("groups", 1),
-        dilation,
-    )
+    full = F.conv_transpose2d(reconstruction, weight, None, stride, 0, missed, call.get("groups", 1), dilation)
     return full[..., top : top + height, left : left + width]
 
 
@@ -98,17 +100,32 @@ def _unchanged(step: Step, reconstruction: Tensor) -> Tensor:
     return reconstruction.reshape(step.activity.shape)
 
 
+def _subtract(step: Step, reconstruction: Tensor) -> Tensor:
+    _constant(step)
+    return reconstruction
+
+
 def _divide(step: Step, reconstruction: Tensor) -> Tensor:
-    divisor: Tensor | float = step.args[1]
-    return reconstruction / divisor
+    quotient: Tensor = reconstruction / _constant(step)
+    return quotient
+
+
+def _constant(step: Step) -> Any:
+    """c in x - c and x / c; nothing else of their kind has a step."""
+    call = step.arguments("input", "other")
+    as_it_is = bool(step.args) and step.args[0] is step.inputs[0] and step.output.shape == step.activity.shape
+    if not as_it_is or set(call) != {"input", "other"}:
+        raise UserError(
+            f"the explicit DeconvNet knows x - c and x / c of one shape, not this {step.function} giving"
+            f" {tuple(step.output.shape)} from {tuple(step.activity.shape)}; saliency(..., method='deconvnet') does"
+        )
+    return call["other"]
 
 
 def _batch_norm(step: Step, reconstruction: Tensor) -> Tensor:
     """y = gamma (x - mean) / sqrt(var + eps) + beta, with the running statistics."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     call = step.arguments(*names)
-    if call["running_var"] is None:
-        raise UserError("the explicit DeconvNet needs running statistics in batch normalisation, not those of a batch")
     scale = (call["running_var"] + call.get("eps", 1e-5)).rsqrt()
     scale = scale if call.get("weight") is None else scale * call["weight"]
     return reconstruction * scale.view(-1, *[1] * (reconstruction.ndim - 2))
@@ -175,6 +192,6 @@ STEPS: dict[str, Callable[[Step, Tensor], Tensor]] = {
     "flatten": _unchanged,
     "view": _unchanged,
     "reshape": _unchanged,
-    "sub": _unchanged,
+    "sub": _subtract,
     "div": _divide,
 }

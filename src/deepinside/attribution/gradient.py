@@ -37,7 +37,7 @@ class ScoreGraph:
             relus = None if rule == "gradient" else stack.enter_context(ReluRule(rule))
             scores = bare(self.images)
         if relus is not None:
-            relus.check(bare)
+            relus.check(bare, scores)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
             shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise ValueError(f"the model must give class scores ({len(images)}, classes), it gave {shape}")

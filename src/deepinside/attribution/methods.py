@@ -54,7 +54,9 @@ METHODS: dict[str, Callable[..., Tensor]] = {
 
 def _mean(tensors: Iterator[Tensor]) -> Tensor:
     """Of at least one; one at a time in memory."""
-    total, count = next(tensors), 1
+    total, count = next(tensors, None), 1
+    if total is None:
+        raise ValueError("samples and steps must be at least 1")
     for tensor in tensors:
         total, count = total + tensor, count + 1
     return total / count

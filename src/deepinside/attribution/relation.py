@@ -11,7 +11,18 @@ from deepinside.attribution.context import gradients_on
 from deepinside.attribution.deconvnet import deconvnet_step
 from deepinside.attribution.relu_rules import ReluRule
 from deepinside.attribution.scores import check_classes
-from deepinside.attribution.trace import CONVOLUTION, FULL, MAX_POOL, RELU, Step, TraceMode, layer_name, one_hot
+from deepinside.attribution.trace import (
+    CONVOLUTION,
+    FULL,
+    MAX_POOL,
+    RELU,
+    Step,
+    TraceMode,
+    check_shapes,
+    layer_name,
+    one_hot,
+)
+from deepinside.errors import UserError
 
 RULES = {
     CONVOLUTION: "transposed convolution",
@@ -19,7 +30,7 @@ RULES = {
     MAX_POOL: "switches",
     FULL: "transposed product",
 }
-NO_RULE = "back-prop (no step of its own)"
+NO_RULE = "back-prop"  # Zeiler & Fergus give no step
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,7 @@ class LayerRelation:
     """One layer's step from R_{n+1} to R_n, both ways, from the same R_{n+1} and X_n.
 
     layer: the module; kind: convolution, ReLU, max-pool, full layer, or torch's function; rule: the DeconvNet's step;
-    difference: max |DeconvNet - back-prop| / max |back-prop|, None where the DeconvNet has no step of its own;
+    difference: `relative_difference` of the two, None where the DeconvNet has no step of its own or nothing arrives;
     disagreement, for ReLU: the share of gates with 1(R_{n+1} > 0) != 1(X_n > 0) among those that something arrives at
     (R_{n+1} != 0), and gates: how many these are.
     """
@@ -47,16 +58,21 @@ def relation(model: nn.Module, images: Tensor, classes: Tensor) -> list[LayerRel
     back. At each layer both steps start from that R_{n+1}: convolutions, max-pools and full layers must agree up to
     rounding, rectifiers do not. Any net with rectifiers, branches included; layers in the order of the forward pass.
     images: (N, C, H, W) as the model takes them; classes: (N,).
-    Raises UserError where the net has no rectifiers or smooth activations.
+    Raises UserError where the net has no rectifiers or smooth activations, or layers behind code that cannot be
+    followed; ValueError for shapes or classes that do not fit.
     """
+    check_shapes(images, classes)
     with gradients_on(model) as bare:
         start = images.detach().clone().requires_grad_()
         with ReluRule("deconvnet") as rule, TraceMode(start) as trace:
             scores = bare(start)
-        rule.check(bare)
+        rule.check(bare, scores)
+        names = {module: name for name, module in bare.named_modules()}
+        for layer, function in trace.lost:
+            where = type(layer).__name__ if layer is None else names.get(layer) or type(layer).__name__
+            raise UserError(f"the input of {where} ({function}) comes from code that cannot be followed to the picture")
         check_classes(classes, scores.shape[1])
         torch.autograd.grad(scores, start, one_hot(classes, scores.detach()))
-        names = {module: name for name, module in bare.named_modules()}
         return [
             _compare(step, step.arrived, layer_name(step, names)) for step in trace.steps if step.arrived is not None
         ]
@@ -68,7 +84,7 @@ def _compare(step: Step, arrived: Tensor, name: str) -> LayerRelation:
     with torch.no_grad():
         theirs = deconvnet_step(step, arrived)
     ours = _back_prop(step, arrived)
-    difference = float((theirs - ours).abs().max() / ours.abs().max().clamp(min=torch.finfo(ours.dtype).tiny))
+    difference = relative_difference(theirs, ours)
     if step.kind != RELU:
         return LayerRelation(name, step.kind, RULES[step.kind], difference)
     assert step.high is not None
@@ -76,6 +92,12 @@ def _compare(step: Step, arrived: Tensor, name: str) -> LayerRelation:
     differ = ((arrived > 0) != open_gates(step.activity, step.high)) & reached
     gates = int(reached.sum())
     return LayerRelation(name, RELU, RULES[RELU], difference, int(differ.sum()) / max(gates, 1), gates)
+
+
+def relative_difference(a: Tensor, b: Tensor) -> float | None:
+    """max |a - b| / max(max |a|, max |b|), in 0..2; None where both are 0."""
+    largest = torch.maximum(a.abs().max(), b.abs().max())
+    return float((a - b).abs().max() / largest) if largest else None
 
 
 def _back_prop(step: Step, arrived: Tensor) -> Tensor:

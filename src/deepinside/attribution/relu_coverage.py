@@ -15,21 +15,23 @@ class ReluCoverage:
     activations: tuple[Activation, ...]
 
     def of_kind(self, kind: str) -> list[Activation]:
-        """Those that are a `rectifier`, `smooth` or a `gate`."""
+        """Those that are a `rectifier`, `smooth`, a `gate` or `undefined`."""
         return [a for a in self.activations if a.kind == kind]
 
     @property
     def rules_apply(self) -> bool:
         """Whether DeconvNet and guided back-prop are defined for this net."""
-        return bool(self.of_kind("rectifier")) and not self.of_kind("smooth")
+        return bool(self.of_kind("rectifier")) and not self.of_kind("smooth") and not self.of_kind("undefined")
 
     def __str__(self) -> str:
         lines = [
             f"{a.layer:<40} {a.function:<12} {a.kind:<10}" + ("" if a.open is None else f"{a.open:6.1%} open")
             for a in self.activations
         ]
+        undefined = len(self.of_kind("undefined"))
         rectifiers, smooth, gates = (len(self.of_kind(kind)) for kind in ("rectifier", "smooth", "gate"))
         total = f"{rectifiers} rectifiers, {smooth} smooth activations, {gates} other gates"
+        total += f", {undefined} undefined" if undefined else ""
         apply = "apply" if self.rules_apply else "do not apply"
         return "\n".join([*lines, f"{total}: DeconvNet and guided back-prop {apply}"])
 
@@ -45,5 +47,5 @@ def relu_coverage(model: nn.Module, images: Tensor) -> ReluCoverage:
     images: (N, C, H, W) as the model takes them; one forward pass in eval mode, which leaves the model as it was.
     """
     with gradients_on(model) as bare, _Coverage() as mode:
-        bare(images.detach().clone().requires_grad_())
-    return ReluCoverage(mode.activations(bare))
+        scores = bare(images.detach().clone().requires_grad_())
+    return ReluCoverage(mode.activations(bare, scores))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deepinside.attribution.activations import ActivationMode, open_gates
+from deepinside.attribution.activations import ActivationMode, checkpointed, open_gates
 from deepinside.errors import UserError
 
 RULES = ("deconvnet", "guided")
@@ -44,7 +44,8 @@ class ReluRule(ActivationMode):
       "guided":    R_n = R_{n+1} 1(R_{n+1} > 0) 1(X_n > 0)  (Springenberg et al. 2014), and X_n < 6 for ReLU6,
     where back-prop has R_{n+1} 1(X_n > 0). Rectifiers: relu, relu6, clamp, clip, clamp_min, hardtanh and threshold with
     a lower bound of 0, as modules, functions or methods, in place or not; what the forward pass computes is unchanged.
-    Squeeze-and-excitation gates (sigmoid, hardsigmoid) and soft-max are left alone. Call `check` after the pass.
+    Squeeze-and-excitation gates (sigmoid, hardsigmoid), soft-max and a clamp of the picture itself are left alone. Call
+    `check` after the pass. Raises UserError at rectifiers within checkpoints, which run again without the rule.
     Raises ValueError for other names.
     """
 
@@ -56,21 +57,28 @@ class ReluRule(ActivationMode):
 
     def rectify(self, x: Tensor, high: float, inplace: bool) -> Tensor:
         """x clipped to [0, high], with the rule as its way back."""
+        if checkpointed():
+            raise UserError(
+                f"method={self.rule} cannot follow activations that are computed again on the way back (checkpoints);"
+                " build the net without them (torchvision's densenet: memory_efficient=False)"
+            )
         out: Tensor = _Rectify.apply(x, high, self.rule == "guided", inplace)
         return out
 
-    def check(self, model: nn.Module) -> None:
-        """Raises UserError where the rule met no rectifier, or smooth activations, which it does not define."""
-        found, net = self.activations(model), type(model).__name__
-        smooth = list(dict.fromkeys(f"{a.layer} ({a.function})" for a in found if a.kind == "smooth"))
-        if smooth:
-            more = f" and {len(smooth) - 3} more" if len(smooth) > 3 else ""
-            raise UserError(
-                f"method={self.rule} is defined for rectifiers, and {net} has smooth activations:"
-                f" {', '.join(smooth[:3])}{more}; method=gradient works on every net"
-            )
+    def check(self, model: nn.Module, scores: Any) -> None:
+        """Raises UserError where the rule met no rectifier, or non-linearities that it does not define, in the graph of
+        `scores`, the model's output: those would pass as plain back-prop."""
+        found, net = self.activations(model, scores), type(model).__name__
+        for kind, what in (("smooth", "smooth activations"), ("undefined", "other non-linear operations")):
+            names = list(dict.fromkeys(f"{a.layer} ({a.function})" for a in found if a.kind == kind))
+            if names:
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                raise UserError(
+                    f"method={self.rule} is defined for rectifiers, and {net} has {what}:"
+                    f" {', '.join(names[:3])}{more}; method=gradient works on every net"
+                )
         if not any(a.kind == "rectifier" for a in found):
             raise UserError(
-                f"method={self.rule} found no rectifier between picture and scores of {net}"
-                " (scripted code hides them); method=gradient works on every net"
+                f"method={self.rule} found no rectifier between picture and scores of {net};"
+                " method=gradient works on every net"
             )

@@ -1,11 +1,12 @@
-"""How many gradients are computed at a time, and in which way: chosen by measurement, kept for the process."""
+"""How many gradients are computed at a time, and in which way: learnt from the work itself, kept for the process."""
 
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
-from weakref import WeakKeyDictionary
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,10 @@ from deepinside.attribution.gradient import ScoreGraph
 from deepinside.attribution.scores import Score, class_score
 
 STRATEGIES = ("loop", "batched", "repeated")
-WORTH_MEASURING = 4  # pictures: with fewer, measuring would take much longer than the work
-PROBE = 4
+PROBE = 4  # pictures
 QUICK = 0.02  # seconds
 CPU_MEMORY = 4 << 30  # larger chunks gain nothing on a CPU
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,134 +36,139 @@ class Pass:
 @dataclass(frozen=True)
 class Route:
     """strategy: `loop` (one forward pass, K backward passes), `batched` (the K backward passes vectorised) or
-    `repeated` (every picture K times in one batch, one backward pass); the pictures' layout; pictures at a time."""
+    `repeated` (every picture K times in one batch, one backward pass); chunk: pictures at a time."""
 
     strategy: str
-    channels_last: bool
     chunk: int
 
 
-def class_gradients(bare: nn.Module, images: Tensor, classes: Tensor, what: Pass, route: Route) -> Tensor:
+Work = Callable[[slice, Route], Tensor]
+
+_fastest: WeakKeyDictionary[nn.Module, dict[Any, str]] = WeakKeyDictionary()
+_held: WeakKeyDictionary[nn.Module, dict[Any, tuple[int, int]]] = WeakKeyDictionary()
+_plain_layout: WeakSet[nn.Module] = WeakSet()
+
+
+def class_gradients(bare: nn.Module, images: Tensor, classes: Tensor, what: Pass, strategy: str) -> Tensor:
     """Signed gradients (N, K, C, H, W) of the classes (N, K), within `context.gradients_on`."""
-    if route.strategy == "repeated":
-        each = classes.shape[1]
-        graph = what.forward(bare, images.repeat_interleave(each, 0), route.channels_last)
-        return graph.gradients(classes.reshape(-1, 1), what.score).view(len(images), each, *images.shape[1:])
-    graph = what.forward(bare, images, route.channels_last)
-    return graph.gradients(classes, what.score, batched=route.strategy == "batched")
+    if strategy == "repeated":
+        images, each = images.repeat_interleave(classes.shape[1], 0), classes.reshape(-1, 1)
+        alone = class_gradients(bare, images, each, what, "loop")
+        return alone.view(*classes.shape, *images.shape[1:])
+
+    def gradients(channels_last: bool) -> Tensor:
+        graph = what.forward(bare, images, channels_last)
+        return graph.gradients(classes, what.score, batched=strategy == "batched")
+
+    return in_best_layout(bare, images, gradients, low_precision=what.autocast is not None)
 
 
-_known: WeakKeyDictionary[nn.Module, dict[Any, Route]] = WeakKeyDictionary()
-_layouts: WeakKeyDictionary[nn.Module, dict[Any, bool]] = WeakKeyDictionary()
+def in_best_layout(bare: nn.Module, images: Tensor, work: Callable[[bool], T], low_precision: bool = False) -> T:
+    """work(channels_last): True is faster on a CPU, and in low precision.
 
-
-def find_route(
-    bare: nn.Module, images: Tensor, classes: int, what: Pass, strategy: str = "auto", memory: int | None = None
-) -> Route:
-    """The fastest route for this net, picture size, number of classes and device, within `memory` bytes.
-
-    Few pictures take the usual winner. From `WORTH_MEASURING` pictures on, the routes are timed once on a few of them,
-    and the process remembers the answer. Another `strategy` than `auto` is taken without a measurement: the
-    same call then gives the same bits in every process.
+    Where the net takes a view that only the other layout allows, the work is done again in that one, and the net is
+    remembered.
     """
-    asked = (tuple(images.shape[1:]), images.dtype, images.device, classes, what.rule, what.autocast, strategy, memory)
-    routes = _known.setdefault(bare, {})
-    usual = Route("loop" if strategy == "auto" else strategy, channels_last_works(bare, images), len(images))
-    if asked not in routes and len(images) < WORTH_MEASURING:
-        return usual
-    if asked not in routes:
-        fastest = _fastest(bare, images[:PROBE], classes, what, usual, strategy)
-        chunk = _fitting(bare, images, classes, what, fastest, memory)
-        # Vectorised passes lose with large batches what they win with small ones: they stay at what was measured.
-        small = strategy == "auto" and fastest.strategy != "loop"
-        routes[asked] = replace(fastest, chunk=min(chunk, PROBE) if small else chunk)
-    return routes[asked]
+    if bare not in _plain_layout and (images.device.type == "cpu" or low_precision):
+        try:
+            return work(True)
+        except RuntimeError as error:
+            if "view" not in str(error):
+                raise
+        _plain_layout.add(bare)
+    return work(False)
 
 
-def in_chunks(count: int, route: Route, work: Callable[[slice, Route], Tensor]) -> Tensor:
-    """work(slice, route) over `count` pictures; out of memory, a chunk is halved and the work goes on."""
-    parts, start, chunk = [], 0, min(route.chunk, count)
+def in_chunks(
+    bare: nn.Module, images: Tensor, classes: int, what: Pass, strategy: str, memory: int | None, work: Work
+) -> Tensor:
+    """work(slice, route) over the pictures, `classes` each, in chunks that keep to `memory` bytes.
+
+    With strategy `auto`, the first chunks of a large enough job race: each is done another way, and the rest, and what
+    comes later of this net, size, rule and number of classes, the fastest way. Out of memory, a chunk is halved and the
+    work goes on.
+    """
+    usual = Route("loop" if strategy == "auto" else strategy, len(images))
+    usual = replace(usual, chunk=fitting(bare, images, classes, what, usual.strategy, memory))
+    if strategy != "auto" or classes == 1:
+        return torch.cat(_chunks(len(images), usual, work))
+    known = _fastest.setdefault(bare, {})
+    asked = (tuple(images.shape[1:]), images.dtype, images.device, classes, what.rule, what.autocast)
+    parts: list[Tensor] = []
+    if asked not in known and min(len(images), 4 * usual.chunk) >= 4 * PROBE:
+        parts, known[asked] = _race(usual, work, images.device)
+    # Vectorised passes lose with large batches what they win with small ones: they stay at what was measured.
+    fastest = known.get(asked, "loop")
+    route = usual if fastest == "loop" else Route(fastest, min(PROBE, usual.chunk))
+    return torch.cat(parts + _chunks(len(images), route, work, sum(map(len, parts))))
+
+
+def _race(usual: Route, work: Work, device: torch.device) -> tuple[list[Tensor], str]:
+    """The first pictures, done in turn by each strategy, the loop once more to be warm; and the winner."""
+    parts: list[Tensor] = []
+    seconds: dict[str, float] = {}
+    for strategy in ("loop", *STRATEGIES):
+        if strategy == "repeated" and seconds["loop"] > QUICK:  # then it is not the number of calls that costs
+            continue
+        place = slice(PROBE * len(parts), PROBE * (len(parts) + 1))
+        start = time.perf_counter()
+        try:
+            parts.append(work(place, Route(strategy, PROBE)))
+        except RuntimeError:  # an operation without a rule for vectorising, no memory
+            if strategy == "loop":
+                return parts, "loop"
+            continue
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds[strategy] = time.perf_counter() - start
+    best = min(seconds, key=seconds.__getitem__)
+    return parts, best if seconds[best] < 0.9 * seconds["loop"] else "loop"
+
+
+def _chunks(count: int, route: Route, work: Work, start: int = 0) -> list[Tensor]:
+    parts, chunk = [], max(1, min(route.chunk, count - start))
     while start < count:
-        part = _unless_out_of_memory(work, slice(start, start + chunk), replace(route, chunk=chunk))
+        attempt = partial(work, slice(start, start + chunk), replace(route, chunk=chunk))
+        part = unless_out_of_memory(attempt, may_fail=chunk > 1)
         if part is None:
             chunk = max(1, chunk // 2)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
         else:
             parts.append(part)
             start += chunk
-    return torch.cat(parts)
+    return parts
 
 
-def _unless_out_of_memory(work: Callable[[slice, Route], Tensor], part: slice, route: Route) -> Tensor | None:
-    """Its own function, so that nothing of the failed attempt is held when the next one starts."""
+def unless_out_of_memory(work: Callable[[], T], may_fail: bool = True) -> T | None:
+    """None where the memory did not do. Its own function: nothing of the failed attempt is held when it returns."""
     try:
-        return work(part, route)
+        return work()
     except RuntimeError as error:
-        if not is_out_of_memory(error) or route.chunk == 1:
+        if not may_fail or not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
             raise
-        return None
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def fitting(bare: nn.Module, images: Tensor, classes: int, what: Pass, strategy: str, memory: int | None) -> int:
+    """Pictures whose kept activity fits into the budget: half of what is free, on a CPU at most `CPU_MEMORY`.
+
+    Few pictures are not worth the pass that tells, unless a budget is given.
+    """
+    if len(images) < 2 or (memory is None and len(images) < 2 * PROBE):
+        return len(images)
+    known, key = _held.setdefault(bare, {}), (tuple(images.shape[1:]), images.dtype, what.rule, what.autocast)
+    if key not in known:
+        known[key] = _activity(bare, images[:1], what)
+    activity, largest = known[key]
+    passing = 3 * largest * (1 if strategy == "loop" else classes)  # gradients on their way down
+    held = activity * (classes if strategy == "repeated" else 1) + passing + images[0].nbytes * (classes + 1)
+    budget = memory if memory is not None else _free_memory(images.device) // 2
+    return max(1, int(budget // max(held, 1)))
 
 
-def _fastest(bare: nn.Module, images: Tensor, classes: int, what: Pass, usual: Route, strategy: str) -> Route:
-    """The layout where it is open, then the strategy in that layout; a change must win by more than the noise."""
-    changes: list[dict[str, Any]] = []
-    if images.device.type != "cpu":
-        changes.append({"channels_last": True})
-    if classes > 1:
-        changes += [{"strategy": "batched"}, {"strategy": "repeated"}]
-    if strategy != "auto" or not changes:
-        return usual
-    best, least = usual, _seconds(usual, bare, images, classes, what)
-    if least > QUICK:  # what takes longer is not held up by the number of calls
-        changes = [change for change in changes if change.get("strategy") != "repeated"]
-    for change in changes:
-        route = replace(best, **change)
-        seconds = _seconds(route, bare, images, classes, what)
-        if seconds < 0.9 * least:
-            best, least = route, seconds
-    return best
-
-
-def _seconds(route: Route, bare: nn.Module, images: Tensor, classes: int, what: Pass) -> float:
-    """Of the second run, the first sets kernels up, unless that took long; infinite where the route cannot be taken."""
-    any_class = torch.zeros(len(images), min(classes, 3), dtype=torch.int64, device=images.device)
-    seconds = float("inf")
-    for _ in range(2):
-        start = time.perf_counter()
-        try:
-            class_gradients(bare, images, any_class, what, route)
-        except RuntimeError:  # an operation without a rule for vectorising, no memory: the usual route says so itself
-            return float("inf")
-        if images.is_cuda:
-            torch.cuda.synchronize(images.device)
-        seconds = time.perf_counter() - start
-        if seconds > 1:
-            break
-    return seconds
-
-
-def channels_last_works(bare: nn.Module, images: Tensor) -> bool:
-    """Whether to lay pictures out so: faster on a CPU, unless the net takes a view that it does not allow."""
-    if images.device.type != "cpu" or images.shape[1] == 1:
-        return False
-    size, known = tuple(images.shape[1:]), _layouts.setdefault(bare, {})
-    if size not in known:
-        try:
-            with torch.no_grad():
-                bare(images[:1].contiguous(memory_format=torch.channels_last))
-            known[size] = True
-        except RuntimeError as error:
-            known[size] = "view" not in str(error)
-    return known[size]
-
-
-def _fitting(bare: nn.Module, images: Tensor, classes: int, what: Pass, route: Route, memory: int | None) -> int:
-    """Pictures whose kept activity fits into the budget: half of what is free, on a CPU at most `CPU_MEMORY`."""
+def _activity(bare: nn.Module, image: Tensor, what: Pass) -> tuple[int, int]:
+    """Bytes that one picture's graph keeps beside the weights: all, and the largest of them."""
     kept: dict[int, int] = {}
     weights = {p.untyped_storage().data_ptr() for p in (*bare.parameters(), *bare.buffers())}
 
@@ -173,13 +179,10 @@ def _fitting(bare: nn.Module, images: Tensor, classes: int, what: Pass, route: R
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        graph = what.forward(bare, images[:1], route.channels_last)
-    activity, largest = sum(kept.values()), max(kept.values(), default=0)
-    del graph
-    passing = 3 * largest * (1 if route.strategy == "loop" else classes)  # gradients on their way down
-    held = activity * (classes if route.strategy == "repeated" else 1) + passing + images[0].nbytes * (classes + 1)
-    budget = memory if memory is not None else _free_memory(images.device) // 2
-    return max(1, int(budget // max(held, 1)))
+        graph = what.forward(bare, image)
+        sizes = list(kept.values())
+        del graph
+    return sum(sizes), max(sizes, default=0)
 
 
 def _free_memory(device: torch.device) -> int:

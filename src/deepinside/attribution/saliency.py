@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.methods import METHODS
 from deepinside.attribution.relu_rules import RULES
-from deepinside.attribution.route import STRATEGIES, Pass, Route, class_gradients, find_route, in_chunks
+from deepinside.attribution.resize import pull_back, resize
+from deepinside.attribution.route import STRATEGIES, Pass, Route, class_gradients, in_chunks
 from deepinside.attribution.scores import Score, find_score
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -48,8 +49,8 @@ def saliency(
       (N, classes), (N,) -> (N,).
     reduction: over the channels. `max` max|w| (paper), `l1` sum|w|, `l2` sqrt(sum w^2), `sum` (signed), `none`: w.
     autocast: torch.bfloat16 or torch.float16 for the passes through the net.
-    strategy: `auto` (measured once for net and size, then remembered), or `loop`, `batched`, `repeated`: equal up to
-      rounding; name one for the same bits in every process.
+    strategy: `auto` (large jobs learn the fastest on their first pictures, and the process remembers it), or `loop`,
+      `batched`, `repeated`: equal up to rounding; name one for the same bits in every process.
     memory: bytes that the kept activity may take; None: half of what is free.
     Returns (N, K, H, W), or (N, H, W) for classes (N,), with channels (..., C, H, W) for `none`; in scores per unit of
     the input (gradient_x_input and integrated_gradients: in scores).
@@ -60,7 +61,7 @@ def saliency(
     _check_shapes(images, classes)
     columns = classes.to(images.device).view(len(classes), *classes.shape[1:] or (1,))
     with gradients_on(model) as bare:
-        _check_device(bare, images)
+        check_pictures(bare, images)
         maps = attribute(bare, images, columns, request, REDUCTIONS[reduction])
     return maps[:, 0] if classes.ndim == 1 else maps
 
@@ -94,21 +95,31 @@ def make_request(
 
 
 def attribute(
-    bare: nn.Module, images: Tensor, classes: Tensor, request: Request, reduce: Callable[[Tensor], Tensor]
+    bare: nn.Module,
+    images: Tensor,
+    classes: Tensor,
+    request: Request,
+    reduce: Callable[[Tensor], Tensor],
+    size: int | None = None,
 ) -> Tensor:
-    """`saliency` within `gradients_on`, for classes (N, K) on the pictures' device, chunk by chunk."""
+    """`saliency` within `gradients_on`, for classes (N, K) on the pictures' device, chunk by chunk.
+
+    size: the model sees the pictures resized to it, and the gradients are those with respect to their own pixels.
+    """
     if not classes.numel():
         return reduce(images[:, None].expand(-1, classes.shape[1], -1, -1, -1))
-    route = find_route(bare, images, classes.shape[1], request.what, request.strategy, request.memory)
+    side = size or images.shape[-1]
 
     def work(part: slice, route: Route) -> Tensor:
         def of(pictures: Tensor) -> Tensor:
-            return class_gradients(bare, pictures, classes[part], request.what, route)
+            seen = pictures if size is None else resize(pictures, side)
+            signed = class_gradients(bare, seen, classes[part], request.what, route.strategy)
+            return signed if size is None else pull_back(signed, images.shape[-1])
 
         own = {k: v.expand_as(images)[part] if isinstance(v, Tensor) else v for k, v in request.options.items()}
         return reduce(METHODS[request.method](of, images[part].detach(), **own))
 
-    return in_chunks(len(images), route, work)
+    return in_chunks(bare, images, classes.shape[1], request.what, request.strategy, request.memory, work)
 
 
 def _check_name(kind: str, name: str, valid: Iterable[str]) -> None:
@@ -119,14 +130,18 @@ def _check_name(kind: str, name: str, valid: Iterable[str]) -> None:
 
 
 def _check_shapes(images: Tensor, classes: Tensor) -> None:
+    if not isinstance(classes, Tensor) or not isinstance(images, Tensor):
+        raise ValueError("images and classes must be tensors")
     if images.ndim != 4 or classes.ndim not in (1, 2) or len(classes) != len(images):
         shapes = f"{tuple(images.shape)} and {tuple(classes.shape)}"
         raise ValueError(f"expected images (N, C, H, W) and classes (N, K) or (N,), got {shapes}")
+
+
+def check_pictures(bare: nn.Module, images: Tensor) -> None:
+    """Raises ValueError for pictures of another kind, or elsewhere, than the model's weights."""
     if not images.is_floating_point():
         raise ValueError(f"images must be floating point, as the model takes them, not {images.dtype}")
-
-
-def _check_device(bare: nn.Module, images: Tensor) -> None:
-    device = next((p.device for p in bare.parameters()), images.device)
-    if device != images.device:
-        raise ValueError(f"the images are on {images.device}, the model is on {device}")
+    weight = next((p for p in bare.parameters() if p.is_floating_point()), images)
+    if (weight.device, weight.dtype) != (images.device, images.dtype):
+        ours, theirs = f"{images.dtype} on {images.device}", f"{weight.dtype} on {weight.device}"
+        raise ValueError(f"the images are {ours}, the model is {theirs}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from deepinside.attribution.activations import read_rectifier, running_module
+from deepinside.attribution.activations import BOUNDS, read_rectifier, running_module
 
 CONVOLUTION, RELU, MAX_POOL, FULL = "convolution", "ReLU", "max-pool", "full layer"
 KINDS = {"conv2d": CONVOLUTION, "max_pool2d": MAX_POOL, "linear": FULL}
@@ -19,7 +19,8 @@ class Step:
     """One call: `function` (torch's name) of the module `layer`, with kind its part in section 4, else the function.
 
     inputs: the tensors among its arguments that depend on the pictures; activity: X_n, the first of them as it was
-    before the call; output: X_{n+1}; arrived: R_{n+1}, once gradients have passed back through the step.
+    before the call; output: X_{n+1}, the first where there are several; arrived: R_{n+1}, once gradients have passed
+    back through the step.
     """
 
     layer: nn.Module | None
@@ -47,28 +48,36 @@ class TraceMode(TorchFunctionMode):
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()
-        self.known, self.steps = {id(images): images}, list[Step]()
+        self.images, self.known, self.steps = images, {id(images): images}, list[Step]()
+        self.lost: list[tuple[nn.Module | None, str]] = []  # layers whose input came from none of the steps
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        inputs = [t for t in _tensors([*args, *kwargs.values()]) if id(t) in self.known]
-        if not inputs:
-            return func(*args, **kwargs)
+        given = _tensors([*args, *kwargs.values()])
+        inputs = [t for t in given if id(t) in self.known]
         name = getattr(func, "__name__", "").strip("_")
-        rectifier = read_rectifier(name, func, args, kwargs)
+        on_picture = name in BOUNDS and any(t is self.images for t in inputs)  # only bounds it: no activation
+        rectifier = None if on_picture else read_rectifier(name, func, args, kwargs)
         kind = RELU if rectifier else KINDS.get(name, name)
+        if not inputs:
+            if kind != name and any(t.requires_grad for t in given):
+                self.lost.append((running_module(), name))
+            return func(*args, **kwargs)
         keep = kind != name or name == "local_response_norm"  # a later layer may change its input in place
         activity = inputs[0].detach().clone() if keep else inputs[0].detach()
         output = func(*args, **kwargs)
-        if isinstance(output, Tensor) and output.is_floating_point() and name != "detach":
-            step = Step(running_module(), name, kind, func, tuple(args), kwargs, inputs, activity, output)
+        several = output if isinstance(output, tuple | list) else [output]
+        outputs = [t for t in _tensors(several) if t.is_floating_point()] if name != "detach" else []
+        if outputs:
+            step = Step(running_module(), name, kind, func, tuple(args), kwargs, inputs, activity, outputs[0])
             step.high = rectifier[0] if rectifier else None
-            self.known[id(output)] = output
             self.steps.append(step)
-            if output.requires_grad:
-                output.register_hook(lambda grad: setattr(step, "arrived", grad.detach()))
+            for one in outputs:
+                self.known[id(one)] = one
+                if one.requires_grad:
+                    one.register_hook(lambda grad: setattr(step, "arrived", grad.detach()))
         return output
 
 
@@ -87,3 +96,10 @@ def layer_name(step: Step, names: dict[nn.Module, str]) -> str:
 def one_hot(classes: Tensor, scores: Tensor) -> Tensor:
     """dS_c/dS: where every reconstruction starts. (N,) and (N, C) -> (N, C)"""
     return torch.zeros_like(scores).scatter_(1, classes[:, None], 1.0)
+
+
+def check_shapes(images: Tensor, classes: Tensor) -> None:
+    """Raises ValueError unless there is one class a picture."""
+    if images.ndim != 4 or classes.shape != images.shape[:1]:
+        shapes = f"{tuple(images.shape)} and {tuple(classes.shape)}"
+        raise ValueError(f"expected images (N, C, H, W) and classes (N,), got {shapes}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from deepinside.attribution.gradient import ScoreGraph
-from deepinside.attribution.route import channels_last_works
+from deepinside.attribution.route import in_best_layout
 from deepinside.attribution.scores import Score, class_score, posterior
 from deepinside.class_model.parameterisation import Parameterisation
 from deepinside.class_model.regulariser import Regulariser
@@ -67,10 +68,13 @@ class Ascent:
     film: list[Tensor] = field(default_factory=list)
 
     def run(self, wanted: int, on_step: Callable[[int, int], None] | None) -> tuple[Tensor, ...]:
-        """images, score, posterior, traces (K, 3, steps), steps taken, frames. The first `wanted` are no padding."""
+        """images, score, posterior, shut, traces (K, 3, steps), steps taken, frames.
+
+        The first `wanted` classes are no padding.
+        """
         plan = self.plan
         self.generator = torch.Generator().manual_seed(plan.seed)
-        images = _start(self.bare, self.centre, self.classes, plan.size)
+        images, shut = _start(self.bare, self.centre, self.classes, plan.size)
         self.result = images
         self.taken = torch.full_like(self.classes, plan.steps)
         self.best = torch.full((len(images),), -torch.inf).to(images)
@@ -80,7 +84,8 @@ class Ascent:
         running = self.taken == plan.steps
         self.result = torch.where(running[:, None, None, None], images, self.result)
         with torch.no_grad():
-            scores = self.bare(self.centre + self.result / 255)
+            picture = self.centre + self.result / 255
+            scores = in_best_layout(self.bare, picture, partial(_scores, self.bare, picture))
         final = [class_score(scores, self.classes), posterior(scores, self.classes)]
         frames = [*self.film, *[self.result] * (plan.frames - len(self.film))]
         film = torch.stack(frames, 1) if frames else self.result.new_zeros(len(self.classes), 0, *images.shape[1:])
@@ -89,7 +94,7 @@ class Ascent:
         traces = torch.stack(self.trace, 2)
         traces = F.pad(traces, (0, plan.steps - self.step), value=torch.nan)
         late = torch.arange(plan.steps, device=traces.device) >= self.taken[:, None]
-        return self.result, *final, traces.masked_fill(late[:, None], torch.nan), self.taken, film
+        return self.result, *final, shut, traces.masked_fill(late[:, None], torch.nan), self.taken, film
 
     def _octave(
         self, images: Tensor, size: Size, until: int, wanted: int, on_step: Callable[[int, int], None] | None
@@ -116,11 +121,10 @@ class Ascent:
         leaf = images.clone().requires_grad_()
         seen = pieces.transform(leaf, self.generator) if pieces.transform else leaf
         picture = self.centre + seen.detach() / 255
-        graph = ScoreGraph(self.bare, picture, channels_last=channels_last_works(self.bare, picture))
-        gradient = graph.gradients(self.classes[:, None], pieces.objective)[:, 0].contiguous() / 255
+        now, gradient = _climb(self.bare, picture, self.classes, pieces.objective)
+        gradient = gradient.contiguous() / 255
         if seen is not leaf:
             gradient = torch.autograd.grad(seen, leaf, gradient)[0]
-        now = graph.scores
         value = pieces.objective(now, self.classes)
         squares = images.square().flatten(1).sum(1)
         self.trace.append(torch.stack([class_score(now, self.classes), posterior(now, self.classes), squares], 1))
@@ -149,20 +153,37 @@ def _resize(images: Tensor, size: Size) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=size < images.shape[-2:])
 
 
-def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: Size) -> Tensor:
-    """The zero image; faint noise, drawn by class, where the score has no gradient at all there.
+def _climb(bare: nn.Module, picture: Tensor, classes: Tensor, objective: Score) -> tuple[Tensor, Tensor]:
+    """The class scores (K, C) of the pictures, and the objective's gradient with respect to each."""
+
+    def climb(channels_last: bool) -> tuple[Tensor, Tensor]:
+        graph = ScoreGraph(bare, picture, channels_last=channels_last)
+        return graph.scores, graph.gradients(classes[:, None], objective)[:, 0]
+
+    return in_best_layout(bare, picture, climb)
+
+
+def _scores(bare: nn.Module, picture: Tensor, channels_last: bool) -> Tensor:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    scores: Tensor = bare(picture.contiguous(memory_format=layout))
+    return scores
+
+
+def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+    """The zero image; faint noise, drawn by class, where the score has no gradient at all there. And who has none.
 
     A ReLU before the soft-max (SqueezeNet has one) can be shut for a class all over the zero image, which then is a
-    stationary point. The noise grows from 4 to 128 grey levels until the class has a gradient.
+    stationary point. The noise grows from 4 to 128 grey levels until the class has a gradient; a class that has none
+    even then is `shut`, bool (K,).
     """
     images = centre.new_zeros(len(classes), 3, *size)
-    for sigma in (4, 8, 16, 32, 64, 128):
-        picture = (centre + images / 255).requires_grad_()
-        score = class_score(bare(picture), classes).sum()
-        shut = torch.autograd.grad(score, picture)[0].flatten(1).abs().amax(1) == 0
+    shut = torch.zeros_like(classes, dtype=torch.bool)
+    for sigma in (0, 4, 8, 16, 32, 64, 128):
         for i in shut.nonzero()[:, 0].tolist():
             generator = torch.Generator().manual_seed(int(classes[i]))
             images[i] = torch.randn(3, *size, generator=generator).to(images) * sigma
+        gradient = _climb(bare, centre + images / 255, classes, class_score)[1]
+        shut = gradient.flatten(1).abs().amax(1) == 0
         if not shut.any():
             break
-    return images
+    return images, shut

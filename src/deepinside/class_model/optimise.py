@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -26,15 +27,17 @@ class ClassModels:
     """What was found for K classes.
 
     images (K, 3, H, W): I, mean-subtracted, on the 0..255 scale. score, posterior, norm (K,): S_c(I), P_c(I) and
-    ||I||_2 of these pictures. scores, posteriors, squared_norms (steps, K): the traces of S_c, P_c and ||I||_2^2 before
-    every step, of the transformed picture where there is a transform; NaN from where a class has stopped. steps (K,):
-    how many steps each class took. frames (K, F, 3, H, W): the pictures on the way, the last one the result.
+    ||I||_2 of these pictures. shut (K,): the class has no gradient, on the zero image as on noise: the picture says
+    nothing of it. scores, posteriors, squared_norms (steps, K): the traces of S_c, P_c and ||I||_2^2 before every step,
+    of the transformed picture where there is a transform; NaN from where a class has stopped. steps (K,): how many
+    steps each class took. frames (K, F, 3, H, W): the pictures on the way, the last one the result.
     """
 
     images: Tensor
     score: Tensor
     posterior: Tensor
     norm: Tensor
+    shut: Tensor
     scores: Tensor
     posteriors: Tensor
     squared_norms: Tensor
@@ -86,12 +89,12 @@ def optimise_class_models(
     batch: the model always sees exactly so many pictures, the last ones padded with repetitions: kernels round
     differently for batches of different sizes, and max-pools that tie on the zero image make that visible. With
     `batch` a class's result is the same to the last bit whatever other classes are asked for (same machine, same number
-    of threads); None: all classes at once. Raises ValueError for empty `classes` and unknown names.
+    of threads); None: all classes at once. Raises ValueError for numbers and names that make no sense,
+    classes that the model does not have among them.
     """
     if classes.ndim != 1 or not len(classes):
         raise ValueError(f"classes must be (K,) with K >= 1, got {tuple(classes.shape)}")
-    if batch is not None and batch < 1:
-        raise ValueError(f"batch must be at least 1, got {batch}")
+    _check_numbers(size, mean, steps=steps, octaves=octaves, batch=1 if batch is None else batch)
     plan = Plan(size, steps, ramp, octaves, tolerance, patience, frames, seed)
     pieces = Pieces(
         parameterisation or Pixels(),
@@ -102,13 +105,24 @@ def optimise_class_models(
     )
     found = []
     with gradients_on(model) as bare, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        like = next(bare.parameters())
+        tensors = (t for t in chain(bare.parameters(), bare.buffers()) if t.is_floating_point())
+        like = next(tensors, torch.zeros(()))  # a net may have neither
         centre = like.new_tensor(mean).view(3, 1, 1)
         for some in classes.to(like.device).clone().split(batch or len(classes)):  # may come from inference mode
             padded = F.pad(some[None], (0, (batch or len(some)) - len(some)), "replicate")[0]
             ascent = Ascent(bare, padded, centre, plan, pieces)
             found.append([part[: len(some)] for part in ascent.run(len(some), on_step)])
-    images, score, chance, traces, taken, film = (torch.cat(parts) for parts in zip(*found, strict=True))
+    images, score, chance, shut, traces, taken, film = (torch.cat(parts) for parts in zip(*found, strict=True))
     scores, posteriors, squares = traces.unbind(1)
     norm = images.square().flatten(1).sum(1).sqrt()
-    return ClassModels(images, score, chance, norm, scores.T, posteriors.T, squares.T, taken, film)
+    return ClassModels(images, score, chance, norm, shut, scores.T, posteriors.T, squares.T, taken, film)
+
+
+def _check_numbers(size: Size, mean: Sequence[float], **counts: int) -> None:
+    if len(size) != 2 or not all(isinstance(side, int) and side >= 1 for side in size):
+        raise ValueError(f"size must be (H, W), two whole numbers from 1, got {size}")
+    if len(mean) != 3:
+        raise ValueError(f"mean must be the 3 channel means, got {len(mean)}")
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
