@@ -12,6 +12,7 @@ from deepinside.launch import (
     make_trainer,
     newest_run,
     print_results,
+    print_trivial_boxes,
     run_script,
     write_json,
 )
@@ -29,6 +30,8 @@ python analyse.py task=TASK [run=DIR|latest] [config=FILE,...] [key=value ...]
   python analyse.py task=class_model run=latest classes=all
   python analyse.py task=saliency model.name=resnet18 model.weights=DEFAULT images=photo.jpg,holidays/*.jpg
   python analyse.py task=localise data.name=ilsvrc data.root=DIR model.name=vgg16 model.weights=DEFAULT
+  python analyse.py task=localise boxes=DIR_OR_FILE            # what boxes that know nothing reach
+  python analyse.py task=localise predictions=FILE boxes=DIR_OR_FILE
 
 With run=, data and model are the run's own unless they are given too."""
 
@@ -46,9 +49,13 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"task is needed: one of {', '.join(TASKS)}")
     if run and argument_value(arguments, "model.weights") is None:
         config.model.weights = str(run / "checkpoints" / "last.ckpt")
-    for key, task in (("classes", "class_model"), ("images", "saliency")):
+    owners = {"classes": "class_model", "images": "saliency", "boxes": "localise", "predictions": "localise"}
+    for key, task in owners.items():
         if getattr(config, key) is not None and config.task != task:
             raise UserError(f"{key} belongs to task={task}, not to task={config.task}")
+    if config.boxes or config.predictions:
+        score_files(config)
+        return
     if config.model.weights == "none":
         raise UserError(
             "there is nothing to analyse: give run=DIR, run=latest, or model.name=... with model.weights=..."
@@ -70,8 +77,9 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
     say(f"deepinside: {config.task} -> {out}\n{convnet.summary()}")
     if rank_zero_only.rank == 0:
         make_folder(out)
-        for old in (*out.glob("events.out.tfevents.*"), *out.glob("pictures/*.png"), *out.glob("sheet.png")):
-            old.unlink()  # an analysis that is made again replaces itself
+        for made in ("events.out.tfevents.*", "pictures/*.png", "gallery/*.png", "sheet.png", "submission.txt"):
+            for old in out.glob(made):
+                old.unlink()  # an analysis that is made again replaces itself
         save_config(config, out / "config.yaml")
     task = {"class_model": class_model, "saliency": saliency, "localise": localise}[config.task or ""]
     metrics = task(config, Classifier(convnet), out)
@@ -147,6 +155,32 @@ def localise(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[str
     if trainer.is_global_zero:
         print_results(callback.results)
     return callback.results | {"unreadable": sorted(gather(list(data.unreadable)))}
+
+
+def score_files(config: AnalyseConfig) -> None:
+    """Without a net: guesses in a file, or boxes that know nothing, against boxes in files or of the data set."""
+    from deepinside.data.box_files import boxed_pictures, read_boxes
+    from deepinside.data.devkit import read_blacklist
+    from deepinside.data.module import open_split
+    from deepinside.predictions import read_predictions
+    from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
+
+    if config.boxes:
+        pictures = read_boxes(Path(config.boxes))
+    else:
+        pictures = boxed_pictures(open_split(config.data, "val", config.seed))
+    if config.localisation.blacklist:
+        pictures = without_boxes(pictures, read_blacklist(Path(config.localisation.blacklist)))
+    if config.predictions:
+        images, ids = [p.name for p in pictures], {p.label_id for p in pictures if p.label_id}
+        guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
+        metrics = score_guesses_in_files(pictures, guesses)
+        print_results(metrics)
+    else:
+        metrics = trivial_boxes(pictures)
+        print_trivial_boxes(metrics)
+    if config.out:
+        write_json(Path(config.out) / "metrics.json", metrics)
 
 
 if __name__ == "__main__":

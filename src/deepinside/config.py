@@ -131,6 +131,11 @@ class LocalisationConfig:
     preset: str = option("paper", "GraphCut's numbers: paper or vgg", ("paper", "vgg"))
     blur: float = option(0.0, "beyond the paper: Gaussian sigma on the map, pixels of the resized picture", low=0)
     pictures: int = option(24, "pictures drawn as PNG and in TensorBoard", low=0)
+    gallery: int = option(6, "pictures of each kind of error drawn in gallery/", low=0)
+    blacklist: str | None = option(None, "file of validation pictures that count for the classification alone")
+    label_ids: str | None = option(
+        None, "numbers of submission.txt: file of the devkit (meta.mat, map_clsloc.txt), or wnid; null: not written"
+    )
 
 
 @dataclass
@@ -159,6 +164,12 @@ class AnalyseConfig(SharedConfig):
     run: str | None = option(None, "a run's folder, or latest; null: model.name with model.weights")
     classes: str | None = option(None, "class_model: all, or names, identifiers, indices: goose,n02007558,12")
     images: str | None = option(None, "saliency: photo.jpg,folder/*.jpg; null: pictures of the data set")
+    boxes: str | None = option(
+        None, "localise, without a net: XML folder, LOC_val_solution.csv or localization.txt to score against"
+    )
+    predictions: str | None = option(
+        None, "localise, without a net: predictions.csv or submission.txt to score; null: boxes that know nothing"
+    )
 
 
 def recipe_name(config: SharedConfig) -> str:
