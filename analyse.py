@@ -161,13 +161,14 @@ def score_files(config: AnalyseConfig) -> None:
     """Without a net: guesses in a file, or boxes that know nothing, against boxes in files or of the data set."""
     from deepinside.data.box_files import boxed_pictures, read_boxes
     from deepinside.data.devkit import read_blacklist
-    from deepinside.data.module import open_split
     from deepinside.predictions import read_predictions
     from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
 
     if config.boxes:
         pictures = read_boxes(Path(config.boxes))
     else:
+        from deepinside.data.module import open_split
+
         pictures = boxed_pictures(open_split(config.data, "val", config.seed))
     if config.localisation.blacklist:
         pictures = without_boxes(pictures, read_blacklist(Path(config.localisation.blacklist)))

@@ -35,7 +35,9 @@ def trivial_boxes(pictures: Sequence[BoxedPicture]) -> dict[str, Any]:
     unsized = [picture.name for picture in boxed if picture.size is None]
     if not boxed or unsized:
         wrong = (
-            f"sizes of {len(unsized)} pictures are unknown (first: {unsized[0]})" if unsized else "there are no boxes"
+            f"the sizes of {len(unsized)} pictures are unknown (first: {unsized[0]})"
+            if unsized
+            else "there are no boxes"
         )
         raise UserError(f"{wrong}; XMLs have sizes, and so has localization.txt with image_sizes.txt beside it")
     hits = torch.stack([centre_hits(p.boxes, p.size) for p in boxed if p.size])  # (N, 4, 100)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,9 +13,11 @@ from torch import Tensor
 from deepinside.data.annotations import Box, read_solution_csv, read_voc_xml
 from deepinside.data.folder import contents, nearest
 from deepinside.data.ilsvrc import fit_boxes, imagenet_wnids
-from deepinside.data.module import PictureSource
 from deepinside.data.picture import UnreadablePicture
 from deepinside.errors import UserError
+
+if TYPE_CHECKING:  # lightning takes seconds to import
+    from deepinside.data.module import PictureSource
 
 LOCALIZATION, SIZES, LABELS = "localization.txt", "image_sizes.txt", "class_labels.txt"
 FOLDERS = ("ILSVRC/Annotations/CLS-LOC/val", "Annotations/CLS-LOC/val", "CLS-LOC/val", "val", ".")
@@ -60,7 +63,7 @@ def read_boxes(path: Path) -> list[BoxedPicture]:
     return [_boxed(name, boxes, None) for name, boxes in read_solution_csv(path).items()]
 
 
-def boxed_pictures(source: PictureSource) -> list[BoxedPicture]:
+def boxed_pictures(source: "PictureSource") -> list[BoxedPicture]:
     """The same of a data set, whose pictures are read for their sizes; one that is unreadable has no boxes."""
     found = []
     for i in range(len(source)):

@@ -55,8 +55,8 @@ def _read_mat(path: Path) -> dict[str, int]:
         synsets = loadmat(path, squeeze_me=True)["synsets"]
         leaves = [synset for synset in synsets.ravel() if int(synset["num_children"]) == 0]
         return {str(synset["WNID"]): int(synset["ILSVRC2012_ID"]) for synset in leaves}
-    except (ValueError, KeyError, TypeError, IndexError, NotImplementedError) as error:
-        raise UserError(f"{path} is not the kit's meta.mat: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # scipy's reader answers damaged files with many kinds of it
+        raise UserError(f"{path} is not the kit's meta.mat: {' '.join(str(error).split())}") from None
 
 
 def _read_lines(path: Path) -> dict[str, int]:

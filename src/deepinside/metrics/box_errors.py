@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from deepinside.boxes import area, iou
+from deepinside.boxes import area, iou, shared_area
 
 KINDS = {
     "right": "IoU >= 0.5 with any true box",
@@ -25,9 +25,7 @@ def box_error(box: Tensor, truth: Tensor) -> str:
     overlaps = iou(one, truth)[0]
     if overlaps.max() >= 0.5:
         return "right"
-    areas, own = area(truth), area(one)[0]
-    # |A and B| = IoU (|A| + |B|) / (1 + IoU)
-    shared = overlaps * (areas + own) / (1 + overlaps)
+    areas, own, shared = area(truth), area(one)[0], shared_area(one, truth)[0]
     if int((shared >= 0.5 * areas).sum()) >= 2:
         return "several_instances"
     nearest = int(overlaps.argmax())
