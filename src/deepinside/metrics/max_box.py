@@ -18,7 +18,7 @@ from scipy import ndimage
 from torch import Tensor
 from torchmetrics import Metric
 
-from deepinside.boxes import centre_box, iou
+from deepinside.boxes import iou
 
 THRESHOLDS = 100
 IOUS = (0.5, 0.3, 0.5, 0.7)
@@ -32,20 +32,16 @@ def threshold_hits(saliency: Tensor, truth: Tensor) -> Tensor:
     """
     values = saliency.detach().cpu().double().numpy()
     low, span = values.min(), np.ptp(values)
-    levels = np.floor(255 * (values - low) / span).astype(np.uint8) if span > 0 else np.zeros(values.shape, np.uint8)
     hits = torch.zeros(len(IOUS), THRESHOLDS, dtype=torch.bool)
-    last = -1
-    for t in range(THRESHOLDS):
-        level = int(t / THRESHOLDS * 255)
-        if level == last:
-            hits[:, t] = hits[:, t - 1]
-            continue
-        last = level
-        boxes, pixels = _components(levels > level)
-        if len(boxes):
-            best = iou(torch.from_numpy(boxes), truth.double().cpu()).amax(dim=1)
-            tried = torch.stack([best[int(pixels.argmax())], *[best.max()] * 3])
-            hits[:, t] = tried >= torch.tensor(IOUS, dtype=torch.float64)
+    if not span > 0:
+        return hits
+    # In 256 levels, as there. A constant map has no box at all.
+    levels = np.floor(255 * (values - low) / span).astype(np.uint8)
+    found = [_components(levels > int(t / THRESHOLDS * 255)) for t in range(THRESHOLDS)]
+    best = iou(torch.from_numpy(np.concatenate([boxes for boxes, _ in found])), truth.double().cpu()).amax(dim=1)
+    for t, part in enumerate(best.split([len(boxes) for boxes, _ in found])):
+        tried = torch.stack([part[int(found[t][1].argmax())], *[part.max()] * 3])
+        hits[:, t] = tried >= torch.tensor(IOUS, dtype=torch.float64)
     return hits
 
 
@@ -54,8 +50,10 @@ def centre_hits(truth: Tensor, size: tuple[int, int]) -> Tensor:
 
     truth (M, 4), M > 0, in pixels of a picture of `size` (height, width).
     """
-    centred = torch.stack([centre_box(size, (t + 1) / THRESHOLDS) for t in range(THRESHOLDS)])
-    return iou(centred.double(), truth.double().cpu()).amax(dim=1) >= torch.tensor(IOUS, dtype=torch.float64)[:, None]
+    fractions = torch.arange(1, THRESHOLDS + 1, dtype=torch.float64)[:, None] / THRESHOLDS
+    sides = torch.tensor([size[1], size[0]], dtype=torch.float64)
+    centred = torch.cat([(1 - fractions) / 2 * sides, (1 + fractions) / 2 * sides], dim=1)
+    return iou(centred, truth.double().cpu()).amax(dim=1) >= torch.tensor(IOUS, dtype=torch.float64)[:, None]
 
 
 def best_thresholds(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -97,6 +95,13 @@ class MaxBoxAccuracy(Metric):
 
 def _components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Boxes (C, 4) and pixels (C,) of the 8-connected components."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
-    edges = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
-    return np.array(edges, dtype=np.float64).reshape(-1, 4), np.bincount(labels.ravel())[1:]
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    boxes = np.zeros((count, 4))
+    for axis, plane in ((1, labels), (0, labels.T)):
+        # In reading order a component's first pixel has its least row, its last pixel its greatest: of the values that
+        # go to one place the last one stays. (ndimage.find_objects takes twenty times as long on noise.)
+        rows, columns = np.nonzero(plane)
+        place = plane[rows, columns] - 1
+        boxes[place[::-1], axis] = rows[::-1]
+        boxes[place, axis + 2] = rows + 1
+    return boxes, np.bincount(labels.ravel())[1:]
