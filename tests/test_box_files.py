@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -310,6 +312,23 @@ def test_trivial_boxes_by_hand() -> None:
     assert shares["centred, 36% (best)"] == 0.5  # the smallest that hits 50% hits 30% too
     assert shares["best two centred (36%, 72%)"] == 1.0
     assert shares["75% box against the first true box only (a mistake)"] == 0.25
+
+
+def test_the_published_figures() -> None:
+    """Of all 50,000 validation pictures, from whichever form of their boxes someone has."""
+    if "DEEPINSIDE_BOXES" not in os.environ:
+        pytest.skip(
+            "DEEPINSIDE_BOXES does not name ILSVRC's validation boxes (XMLs or localization.txt with its sizes)"
+        )
+    found = trivial_boxes(read_boxes(Path(os.environ["DEEPINSIDE_BOXES"])))
+    shares = {re.sub(r"\(\d.*", "", row["box"]).strip(): round(100 * row["accuracy"], 2) for row in found["rows"]}
+    assert found["images"] == 50_000
+    assert shares["whole image"] == 40.34
+    assert shares["centred, 75% of each side"] == 53.29
+    assert shares["centred, 72% of each side"] == shares["centred, 72% (best)"] == 53.77
+    assert shares["75% box against the first true box only (a mistake)"] == 51.79
+    assert shares["best two centred"] == pytest.approx(59.78, abs=0.05)
+    assert shares["best three centred"] == pytest.approx(61.95, abs=0.05)
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,15 +31,7 @@ def trivial_boxes(pictures: Sequence[BoxedPicture]) -> dict[str, Any]:
     on these very pictures. The row against the first true box alone shows what that common mistake does. UserError
     where no picture has boxes, or a size is unknown.
     """
-    boxed = [picture for picture in pictures if len(picture.boxes)]
-    unsized = [picture.name for picture in boxed if picture.size is None]
-    if not boxed or unsized:
-        wrong = (
-            f"the sizes of {len(unsized)} pictures are unknown (first: {unsized[0]})"
-            if unsized
-            else "there are no boxes"
-        )
-        raise UserError(f"{wrong}; XMLs have sizes, and so has localization.txt with image_sizes.txt beside it")
+    boxed = _sized(pictures)
     hits = torch.stack([centre_hits(p.boxes, p.size) for p in boxed if p.size])  # (N, 4, 100)
     half = hits[:, 0].float()
     first_box = [iou(centre_box(p.size, 0.75)[None], p.boxes[:1]).item() >= 0.5 for p in boxed if p.size]
@@ -64,6 +56,16 @@ def trivial_boxes(pictures: Sequence[BoxedPicture]) -> dict[str, Any]:
         "boxes": sum(len(picture.boxes) for picture in boxed),
         "rows": [_row(name, values) for name, values in chosen.items()],
     }
+
+
+def _sized(pictures: Sequence[BoxedPicture]) -> list[BoxedPicture]:
+    """Those with boxes, or a UserError."""
+    boxed = [picture for picture in pictures if len(picture.boxes)]
+    unsized = [picture.name for picture in boxed if picture.size is None]
+    if not boxed or unsized:
+        wrong = f"the sizes of {len(unsized)} pictures are unknown (first: {unsized[0]})" if unsized else "no boxes"
+        raise UserError(f"{wrong}; XMLs have sizes, and so has localization.txt with image_sizes.txt beside it")
+    return boxed
 
 
 def score_guesses_in_files(pictures: Sequence[BoxedPicture], guesses: Mapping[str, Guesses]) -> dict[str, Any]:
