@@ -177,6 +177,8 @@ def score_files(config: AnalyseConfig) -> None:
         guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
         metrics = score_guesses_in_files(pictures, guesses)
         print_results(metrics)
+        if metrics["without_guess"]:
+            print(f"{metrics['without_guess']} of {len(pictures)} pictures have no guess and count as wrong")
     else:
         metrics = trivial_boxes(pictures)
         print_trivial_boxes(metrics)

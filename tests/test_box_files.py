@@ -351,6 +351,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "best two centred" in said["trivial"]
     assert said["data"] == said["scored"]
     assert "wrong class 1" in said["scored"]
+    write_csv(tmp_path / "few.csv", csv_rows()[:2])
+    script.main(["task=localise", f"predictions={tmp_path / 'few.csv'}", f"boxes={tmp_path / 'tree'}"])
+    assert "2 of 3 pictures have no guess and count as wrong" in capsys.readouterr().out
     assert json.loads((tmp_path / "b" / "metrics.json").read_text())["localisation"]["images"] == 3
     for words, arguments in {
         "boxes belongs to task=localise": ("task=saliency", "boxes=x"),
