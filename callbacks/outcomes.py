@@ -99,7 +99,15 @@ def _pages(panels: list[Image.Image]) -> list[Image.Image]:
 
 def _locate(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Located:
     crops = ten_crops(*_size(picture.frame), convnet.preprocessing.crop)
-    return locate(convnet, picture.frame, crops, picture.label, preset=settings.preset, blur=settings.blur)
+    return locate(
+        convnet,
+        picture.frame,
+        crops,
+        picture.label,
+        preset=settings.preset,
+        blur=settings.blur,
+        second_guesses=settings.second_guesses,
+    )
 
 
 def _outcome(convnet: ConvNet, picture: WholePicture, found: Located) -> tuple[Outcome, Tensor, Tensor]:
