@@ -18,7 +18,8 @@ class Located:
     """Guesses, best first, all in pixels of the frame.
 
     classes (K,), posteriors (K,) averaged over the crops, boxes (K, 4); a class may come twice, with two boxes.
-    Then the answer for the picture's own class: its saliency (H, W), mask (H, W) and box (4,); for the best guess where the own class is unknown.
+    Then the answer for the picture's own class: its saliency (H, W), mask (H, W) and box (4,); for the best guess where
+    the own class is unknown.
     """
 
     classes: Tensor
