@@ -11,12 +11,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from deepinside.boxes import mask_to_box
-from deepinside.localisation.colour import fit_mixture, log_density, monomials
+from deepinside.localisation.colour import colour_table, fit_mixture, log_density, monomials
 from deepinside.localisation.evidence import evidence_boxes
-from deepinside.localisation.graph_cut import Array, Pairwise, contrast_weights, min_cut, seed_cost
+from deepinside.localisation.graph_cut import Array, GridCuts, contrast_weights, seed_cost
 from deepinside.localisation.presets import Evidence, Preset, find_preset
 
 Mask = NDArray[np.bool_]
+COLOUR_BINS = 128  # of each channel, in which the mixtures are evaluated: pixels of a bin share its mean colour
 MAX_SAMPLES = 2000  # colours that a mixture is fitted to, drawn with a fixed seed: a fit then takes a few milliseconds
 
 
@@ -58,10 +59,26 @@ def object_box(
 
 
 def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> Tensor:
+    """Maps (K, H, W) -> masks (K, H, W); the classes of a picture share its colours and its graph."""
     pairwise = contrast_weights(pixels, numbers.strength, numbers.beta_factor, numbers.neighbours)
     pairwise = {offset: np.rint(numbers.energy_scale * weights) for offset, weights in pairwise.items()}
-    features = monomials(pixels.reshape(-1, 3).T)
-    masks = [_segment_map(_blur(one, covered, numbers.blur), covered, features, pairwise, numbers) for one in maps]
+    fixed = seed_cost(pairwise, numbers.energy_scale * numbers.data_clip)
+    graph = GridCuts(covered.shape, pairwise)
+    table, index = colour_table(pixels, COLOUR_BINS)
+    colours, table = pixels.reshape(-1, 3).T, monomials(table)
+    masks = []
+    for one in maps:
+        saliency = _blur(one, covered, numbers.blur)
+        samples = _extremes(saliency, covered, numbers.foreground_samples, numbers.background_samples)
+        seeds = _extremes(saliency, covered, numbers.foreground_seeds, numbers.background_seeds)
+        if not (samples[0].any() and seeds[0].any()):
+            masks.append(np.ones_like(covered))
+            continue
+        costs = np.rint(numbers.energy_scale * _data_costs(colours, samples, table, numbers))[:, index]
+        foreground, background = costs.reshape(2, *covered.shape)
+        foreground[seeds[1]] = background[seeds[0]] = fixed
+        foreground[seeds[0]] = background[seeds[1]] = 0
+        masks.append(largest_component(graph.cut(foreground, background)[0]))
     return torch.from_numpy(np.stack(masks))
 
 
@@ -99,19 +116,6 @@ def _blur(saliency: Array, covered: Mask, sigma: float) -> Array:
     return np.asarray(ndimage.gaussian_filter(saliency * covered, sigma) / np.maximum(weight, 1e-12))
 
 
-def _segment_map(saliency: Array, covered: Mask, features: Array, pairwise: Pairwise, numbers: Preset) -> Mask:
-    samples = _extremes(saliency, covered, numbers.foreground_samples, numbers.background_samples)
-    seeds = _extremes(saliency, covered, numbers.foreground_seeds, numbers.background_seeds)
-    if not (samples[0].any() and seeds[0].any()):
-        return np.ones_like(covered)
-    costs = np.rint(numbers.energy_scale * _data_costs(features, samples, numbers))
-    foreground, background = costs.reshape(2, *covered.shape)
-    fixed = seed_cost(pairwise, numbers.energy_scale * numbers.data_clip)
-    foreground[seeds[1]] = background[seeds[0]] = fixed
-    foreground[seeds[0]] = background[seeds[1]] = 0
-    return largest_component(min_cut(foreground, background, pairwise)[0])
-
-
 def _extremes(saliency: Array, covered: Mask, upper: float, lower: float) -> tuple[Mask, Mask]:
     """The covered pixels at or above the upper quantile, and those at or below the lower one. Where ties make the two
     quantiles equal, the tied pixels are background."""
@@ -120,18 +124,18 @@ def _extremes(saliency: Array, covered: Mask, upper: float, lower: float) -> tup
     return covered & (saliency >= high) & ~background, background
 
 
-def _data_costs(features: Array, samples: tuple[Mask, Mask], numbers: Preset) -> Array:
-    """min(-log p, clip) and min(-log(1 - p), clip) of every pixel: (2, pixels)."""
-    logs = [_log_likelihood(features, where, numbers) for where in samples]
+def _data_costs(colours: Array, samples: tuple[Mask, Mask], table: Array, numbers: Preset) -> Array:
+    """min(-log p, clip) and min(-log(1 - p), clip): pixels (3, H W), samples of them, monomials (10, n) -> (2, n)."""
+    logs = [_log_likelihood(colours, where, table, numbers) for where in samples]
     odds = logs[1] - logs[0]
     return np.minimum([np.logaddexp(0, odds), np.logaddexp(0, -odds)], numbers.data_clip)
 
 
-def _log_likelihood(features: Array, where: Mask, numbers: Preset) -> Array:
+def _log_likelihood(colours: Array, where: Mask, table: Array, numbers: Preset) -> Array:
     chosen = np.flatnonzero(where)
     if len(chosen) > MAX_SAMPLES:
         chosen = np.random.default_rng(0).choice(chosen, MAX_SAMPLES, replace=False)
-    logs = log_density(features, fit_mixture(features[:, chosen], numbers.components))
+    logs = log_density(table, fit_mixture(monomials(colours[:, chosen]), numbers.components))
     if numbers.uniform_weight == 0:
         return logs
     return np.logaddexp(np.log(numbers.uniform_weight), np.log1p(-numbers.uniform_weight) + logs)
