@@ -17,7 +17,7 @@ from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.presets import Evidence
 
-SMALLEST_WINDOW = 64  # pixels of the frame: less shows a net nothing
+SMALLEST_WINDOW = 0.25  # of the frame's short side: enlarged more than four times, a picture shows a net nothing
 LONGEST = 2.0  # a window's sides, as the net sees them, are in no greater ratio
 
 
@@ -72,7 +72,8 @@ def _second_look(
 ) -> tuple[Tensor, Tensor]:
     """The window round the box (4,) -> the box and the tight box found in it, in the frame: (4,), (4,)."""
     size = torch.tensor([frame.shape[-1], frame.shape[-2]])
-    centre, half = (box[:2] + box[2:]) / 2, ((box[2:] - box[:2]) * numbers.zoom).clamp(min=SMALLEST_WINDOW) / 2
+    smallest = SMALLEST_WINDOW * min(frame.shape[1:])
+    centre, half = (box[:2] + box[2:]) / 2, ((box[2:] - box[:2]) * numbers.zoom).clamp(min=smallest) / 2
     left, top = (centre - half).floor().clamp(min=0).int().tolist()
     right, bottom = torch.minimum((centre + half).ceil(), size).int().tolist()
     window = frame[:, top:bottom, left:right]
