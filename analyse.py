@@ -13,6 +13,7 @@ from deepinside.launch import (
     newest_run,
     print_results,
     print_table,
+    print_trivial_boxes,
     run_script,
     write_json,
 )
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 RECIPES = Path(__file__).resolve().parent / "configs"
 MARK = ".deepinside"  # lies in every folder that an analysis made: only there is anything deleted
-MADE = ("events.out.tfevents.*", "*.png", "pictures/*.png", "films/*.png", "metrics.json")  # not found/: it resumes
+MADE = ("events.out.tfevents.*", "*.png", "pictures/*.png", "films/*.png", "gallery/*.png", "metrics.json")
+MADE += ("predictions.csv", "submission.txt")  # not found/: class models resume from it
 USAGE = """\
 python analyse.py task=TASK [run=DIR|latest] [config=FILE,...] [key=value ...]
 
@@ -38,6 +40,8 @@ python analyse.py task=TASK [run=DIR|latest] [config=FILE,...] [key=value ...]
   python analyse.py task=saliency model.name=resnet18 model.weights=DEFAULT images=photo.jpg,holidays/*.jpg
   python analyse.py task=relation run=latest
   python analyse.py task=localise data.name=ilsvrc data.root=DIR model.name=vgg16 model.weights=DEFAULT
+  python analyse.py task=localise boxes=DIR_OR_FILE            # what boxes that know nothing reach
+  python analyse.py task=localise predictions=FILE boxes=DIR_OR_FILE
 
 With run=, data and model are the run's own unless they are given too."""
 
@@ -61,11 +65,16 @@ def main(arguments: list[str]) -> None:
     for key, owners, valid in (
         ("classes", ["class_model"], "give all, or names, identifiers or indices"),
         ("images", ["saliency", "relation"], "give photo.jpg, folder/*.jpg or folder, separated by commas"),
+        ("boxes", ["localise"], "give a folder of XML files, LOC_val_solution.csv or localization.txt"),
+        ("predictions", ["localise"], "give predictions.csv or submission.txt"),
     ):
         if getattr(config, key) is not None and config.task not in owners:
             raise UserError(f"{key} belongs to task={' and '.join(owners)}, not to task={config.task}")
         if argument_value(arguments, key) == "":
             raise UserError(f"{key}= is empty: {valid}")
+    if config.boxes or config.predictions:
+        score_files(config)
+        return
     if config.model.weights == "none":
         raise UserError(
             "there is nothing to analyse: give run=DIR, run=latest, or model.name=... with model.weights=..."
@@ -90,7 +99,7 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
     metrics = tasks[config.task or ""](config, Classifier(convnet), out)
     if rank_zero_only.rank == 0:
         write_json(out / "metrics.json", metrics)
-        folders = [f"{name}/" for name in ("pictures", "films") if any((out / name).glob("*"))]
+        folders = [f"{name}/" for name in ("pictures", "films", "gallery") if any((out / name).glob("*"))]
         print(f"results: {out}   ({', '.join(['metrics.json', *folders])})")
         print(f"look:    tensorboard --logdir {out} --samples_per_plugin images=100")
 
@@ -274,6 +283,35 @@ def localise(config: AnalyseConfig, module: "Classifier", out: Path) -> dict[str
     if trainer.is_global_zero:
         print_results(callback.results)
     return callback.results | {"unreadable": sorted(gather(list(data.unreadable)))}
+
+
+def score_files(config: AnalyseConfig) -> None:
+    """Without a net: guesses in a file, or boxes that know nothing, against boxes in files or of the data set."""
+    from deepinside.data.box_files import boxed_pictures, read_boxes
+    from deepinside.data.devkit import read_blacklist
+    from deepinside.predictions import read_predictions
+    from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
+
+    if config.boxes:
+        pictures = read_boxes(Path(config.boxes))
+    else:
+        from deepinside.data.module import open_split
+
+        pictures = boxed_pictures(open_split(config.data, "val", config.seed))
+    if config.localisation.blacklist:
+        pictures = without_boxes(pictures, read_blacklist(Path(config.localisation.blacklist)))
+    if config.predictions:
+        images, ids = [p.name for p in pictures], {p.label_id for p in pictures if p.label_id}
+        guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
+        metrics = score_guesses_in_files(pictures, guesses)
+        print_results(metrics)
+        if metrics["without_guess"]:
+            print(f"{metrics['without_guess']} of {len(pictures)} pictures have no guess and count as wrong")
+    else:
+        metrics = trivial_boxes(pictures)
+        print_trivial_boxes(metrics)
+    if config.out:
+        write_json(Path(config.out) / "metrics.json", metrics)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ MAY_USE = {
     "load_config": {"config", "errors"},
     "launch": {"config", "errors"},
     "metrics": {"boxes"},
+    "predictions": {"boxes", "data", "errors"},
+    "scoring": {"boxes", "data", "errors", "metrics", "predictions"},
     "models": {"config", "data", "errors"},
     "data": {"boxes", "config", "errors", "models"},
     "classifier": {"config", "data", "errors", "models"},

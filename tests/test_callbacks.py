@@ -13,11 +13,15 @@ from callbacks import ClassModels, Localisation, SaliencyMaps, spread
 from callbacks.gathering import due
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
+from deepinside.data.box_files import boxed_pictures
 from deepinside.data.module import UNREADABLE, PictureData
 from deepinside.data.picture import Classes, Picture, UnreadablePicture
 from deepinside.data.shapes import Shapes
 from deepinside.errors import UserError
+from deepinside.metrics import ERRORS
 from deepinside.models.convnet import ConvNet, Preprocessing
+from deepinside.predictions import read_predictions
+from deepinside.scoring import score_guesses_in_files
 
 TEN = Shapes("val", 0, 1).classes
 
@@ -179,10 +183,41 @@ def test_spread_is_fixed_and_fair() -> None:
 def test_localisation_measures_all_at_test(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
     module = Classifier(convnet())
-    watcher = Localisation(LocalisationConfig(pictures=2), tmp_path)
+    watcher = Localisation(LocalisationConfig(pictures=2, gallery=1, label_ids="wnid"), tmp_path)
     options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
     trainer = Trainer(callbacks=[watcher], enable_progress_bar=False, enable_model_summary=False, **options)
     data = PictureData(DataConfig(batch_size=4, workers=0), module.convnet, val=Shapes("val", 0, 9))
     trainer.test(module, data, verbose=False)
     assert watcher.results["images"] == 9
     assert len(list((tmp_path / "pictures").iterdir())) == 2
+    kinds = watcher.results["errors"]["first_guess"]
+    assert sum(kinds.values()) == 9
+    assert {page.name for page in (tmp_path / "gallery").iterdir()} == {f"{kind}_1.png" for kind in kinds}
+    _files_say_the_same(watcher, tmp_path)
+
+
+def _files_say_the_same(watcher: Localisation, folder: Path) -> None:
+    """What is written, scored again without the net, is what was measured, intervals included."""
+    pictures = boxed_pictures(Shapes("val", 0, 9))
+    names = [picture.name for picture in pictures]
+    for file in ("predictions.csv", "submission.txt"):
+        guesses = read_predictions(folder / file, names, TEN.ids, "wnid")
+        again = score_guesses_in_files(pictures, guesses)
+        assert again["classification"] == {key: watcher.results["classification"][key] for key in ERRORS}
+        for key in ERRORS:
+            assert again["localisation"][key] == watcher.results["localisation"][key]
+            for row in ("localisation", "centre_box", "minus_centre_box"):
+                assert again["intervals"][row][key] == watcher.results["intervals"][row][key]
+        assert again["errors"]["first_guess"] == watcher.results["errors"]["first_guess"]
+
+
+def test_blacklisted_pictures_count_for_the_classification_alone(tmp_path: Path) -> None:
+    listed = tmp_path / "blacklist.txt"
+    listed.write_text("\n".join(picture.name for picture in boxed_pictures(Shapes("val", 0, 3))))
+    module = Classifier(convnet())
+    watcher = Localisation(LocalisationConfig(pictures=0, blacklist=str(listed)))
+    options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    trainer = Trainer(callbacks=[watcher], enable_progress_bar=False, enable_model_summary=False, **options)
+    trainer.test(module, PictureData(DataConfig(workers=0), module.convnet, val=Shapes("val", 0, 5)), verbose=False)
+    assert (watcher.results["images"], watcher.results["localisation"]["images"]) == (5, 2)
+    assert sum(watcher.results["errors"]["class_known"].values()) == 2

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from deepinside.localisation.graph_cut import OFFSETS, Array, Pairwise, contrast_weights, min_cut, seed_cost
+from deepinside.localisation.graph_cut import OFFSETS, Array, GridCuts, Pairwise, contrast_weights, min_cut, seed_cost
 
 
 def energy(mask: NDArray[np.bool_], foreground: Array, background: Array, pairwise: Pairwise) -> float:
@@ -91,6 +91,25 @@ def test_a_second_solver_agrees(neighbours: int) -> None:
     reaches = breadth_first_order(residual.T.tocsr(), sink, return_predecessors=False)
     assert set(np.flatnonzero(mask)) == set(reaches) - {sink}
     assert 0 < mask.sum() < mask.size
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_later_cuts_of_one_grid_are_those_of_a_fresh_one(neighbours: int) -> None:
+    generator = np.random.default_rng(5)
+    image = gaussian_filter(generator.random((30, 40, 3)), (2, 2, 0))
+    pairwise = {o: np.rint(w) for o, w in contrast_weights(image, 60, 2, neighbours).items()}
+    cuts = GridCuts((30, 40), pairwise)
+    sizes = set()
+    for _ in range(6):
+        unary = np.rint(
+            40 * generator.standard_normal((2, 30, 40)) + 40 * gaussian_filter(generator.random((30, 40)), 2)
+        )
+        mask, energy = cuts.cut(unary[0], unary[1])
+        fresh, least = min_cut(unary[0], unary[1], pairwise)
+        assert (mask == fresh).all()
+        assert energy == least
+        sizes.add(int(mask.sum()))
+    assert len(sizes) > 3
 
 
 def test_fractions_below_one_are_not_truncated() -> None:

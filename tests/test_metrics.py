@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepinside.boxes import centre_box, from_inclusive
-from deepinside.metrics import LocalisationError, score_guesses
+from deepinside.metrics import ERRORS, MEASURES, LocalisationError, score_guesses, score_picture
 
 SIZE = (100, 100)
 TRUTH = torch.tensor([[0.0, 0.0, 40.0, 40.0], [50.0, 50.0, 100.0, 100.0]])
@@ -18,7 +18,7 @@ LABEL = 3
 
 def add(metric: LocalisationError, classes: list[int], boxes: list[torch.Tensor], known: torch.Tensor = GOOD) -> None:
     stacked = torch.stack(boxes) if boxes else torch.zeros(0, 4)
-    metric.update(LABEL, torch.tensor(classes, dtype=torch.long), stacked, known, TRUTH, SIZE)
+    metric.update(score_picture(LABEL, torch.tensor(classes, dtype=torch.long), stacked, known, TRUTH, SIZE))
 
 
 def rows(metric: LocalisationError, name: str = "method") -> dict[str, float]:
@@ -60,7 +60,7 @@ def test_bad_guesses_are_refused() -> None:
 def test_right_classes_with_wrong_boxes() -> None:
     metric = LocalisationError()
     add(metric, [3], [BAD], known=BAD)
-    assert metric.compute()["classification"] == {"top1_error": 0.0, "top5_error": 0.0}
+    assert metric.compute()["classification"] == dict.fromkeys(ERRORS, 0.0)
     assert rows(metric)["top1_error"] == rows(metric)["top5_error"] == 1
     assert rows(metric)["gt_known_accuracy"] == 0
 
@@ -70,7 +70,8 @@ def test_one_right_guess_of_five_is_enough_for_the_top_5() -> None:
     add(metric, [9, 8, 3, 3, 7], [GOOD, GOOD, BAD, GOOD, GOOD])  # a label may be guessed twice
     assert rows(metric)["top1_error"] == 1
     assert rows(metric)["top5_error"] == 0
-    assert metric.compute()["classification"] == {"top1_error": 1.0, "top5_error": 0.0}
+    assert metric.compute()["classification"] == dict.fromkeys(ERRORS, 0.0) | {"top1_error": 1, "top2_error": 1}
+    assert [rows(metric)[f"top{k}_error"] for k in range(1, 6)] == [1, 1, 1, 0, 0]
 
 
 def test_no_guess_at_all_is_an_error() -> None:
@@ -89,17 +90,19 @@ def test_means_over_pictures() -> None:
     assert result["images"] == 4
     assert result["method"] == {
         "top1_error": 0.75,
-        "top5_error": 0.5,
+        **{f"top{k}_error": 0.5 for k in range(2, 6)},
         "gt_known_accuracy": 0.75,
+        "gt_known_accuracy_30": 0.75,
+        "gt_known_accuracy_70": 0.75,
         "mean_iou": pytest.approx((3 * 0.8 + 100 / 2400) / 4),
     }
-    assert result["classification"] == {"top1_error": 0.5, "top5_error": 0.25}
+    assert result["classification"] == {"top1_error": 0.5, **{f"top{k}_error": 0.25 for k in range(2, 6)}}
 
 
 def test_trivial_boxes_are_scored_with_the_same_classes() -> None:
     metric = LocalisationError()
     middle = torch.tensor([[14.0, 14.0, 86.0, 70.0]])
-    metric.update(LABEL, torch.tensor([1, LABEL]), torch.stack([BAD, BAD]), BAD, middle, SIZE)
+    metric.update(score_picture(LABEL, torch.tensor([1, LABEL]), torch.stack([BAD, BAD]), BAD, middle, SIZE))
     assert rows(metric)["top5_error"] == 1
     centre, whole = rows(metric, "centre_box"), rows(metric, "whole_image")
     assert (centre["top1_error"], centre["top5_error"], centre["gt_known_accuracy"]) == (1, 0, 1)
@@ -117,11 +120,45 @@ def test_the_centre_row_equals_guessing_centre_boxes() -> None:
 
 def test_a_picture_without_boxes_counts_for_classification_only() -> None:
     metric = LocalisationError()
-    metric.update(LABEL, torch.tensor([LABEL]), GOOD[None], GOOD, torch.zeros(0, 4), SIZE)
+    metric.update(score_picture(LABEL, torch.tensor([LABEL]), GOOD[None], GOOD, torch.zeros(0, 4), SIZE))
     add(metric, [1], [GOOD])
     assert metric.compute()["images"] == 1
-    assert metric.compute()["classification"] == {"top1_error": 0.5, "top5_error": 0.5}
+    assert metric.compute()["classification"] == dict.fromkeys(ERRORS, 0.5)
     assert rows(metric)["top1_error"] == 1
+
+
+def test_known_boxes_at_three_levels() -> None:
+    """IoU 0.4, 0.6 and 0.8 with the first true box."""
+    metric = LocalisationError()
+    for height in (16.0, 24.0, 32.0):
+        add(metric, [1], [BAD], known=torch.tensor([0, 0, 40, height]))
+    found = rows(metric)
+    levels = [found[f"gt_known_accuracy{suffix}"] for suffix in ("_30", "", "_70")]
+    assert levels == pytest.approx([1, 2 / 3, 1 / 3])
+    assert found["mean_iou"] == pytest.approx(0.6)
+
+
+def test_what_cannot_be_told_is_left_out() -> None:
+    metric = LocalisationError()
+    metric.update(score_picture(LABEL, torch.tensor([LABEL]), GOOD[None], None, TRUTH, None))
+    result = metric.compute()
+    assert result["method"] == dict.fromkeys(ERRORS, 0.0)
+    assert set(result) == {"images", "method", "classification"}
+    metric.update(score_picture(LABEL, torch.tensor([LABEL]), GOOD[None], GOOD, TRUTH, SIZE))
+    assert set(metric.compute()) == {"images", "method", "classification"}, "one picture lacks the trivial rows"
+
+
+def test_the_map_is_scored_beside_uniform_ones() -> None:
+    """All of the map on one pixel of the second box; uniform maps have the share of the area."""
+    saliency = torch.zeros(50, 50)
+    saliency[30, 40] = 2.0
+    score = score_picture(LABEL, torch.tensor([LABEL]), GOOD[None], GOOD, TRUTH, SIZE, saliency)
+    assert score.rows is not None
+    pointing, mass = (score.rows[:, MEASURES.index(name)].tolist() for name in ("pointing_game", "saliency_mass"))
+    assert pointing == [1, 1, 1]  # the picture's middle touches the second box
+    whole = (40**2 + 50**2) / 100**2
+    centred = ((40 - 14) ** 2 + (86 - 50) ** 2) / 72**2
+    assert mass == pytest.approx([1, centred, whole])
 
 
 CASES: list[tuple[list[int], list[torch.Tensor], torch.Tensor]] = [

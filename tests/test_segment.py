@@ -8,10 +8,12 @@ from torch import Tensor
 
 from deepinside.boxes import iou, mask_to_box, whole_box
 from deepinside.errors import UserError
-from deepinside.localisation.colour import fit_mixture, log_density, monomials
-from deepinside.localisation.segment import PRESETS, _data_costs, find_preset, largest_component, object_box, segment
+from deepinside.localisation.colour import colour_table, fit_mixture, log_density, monomials
+from deepinside.localisation.presets import PRESETS, find_preset
+from deepinside.localisation.segment import _data_costs, largest_component, object_box, segment
 
-both = pytest.mark.parametrize("preset", list(PRESETS))
+every = pytest.mark.parametrize("preset", list(PRESETS))
+both = pytest.mark.parametrize("preset", ["paper", "vgg"])  # whose seeds cannot change
 
 
 def disc(height: int, width: int, radius: float, y: float = 0.5, x: float = 0.5) -> Tensor:
@@ -90,11 +92,26 @@ def test_mixture_is_deterministic_and_leaves_the_global_generator_alone() -> Non
     assert (np.random.get_state()[1] == state).all()  # type: ignore[index]
 
 
+def test_colour_table_has_the_mean_of_every_occupied_bin() -> None:
+    pixels = np.random.default_rng(0).random((9, 11, 3))
+    pixels[0, 0], pixels[0, 1] = 0.0, 1.0
+    table, index = colour_table(pixels, 4)
+    place = np.minimum((pixels * 4).astype(int), 3).reshape(-1, 3)
+    assert table.shape[1] == len(np.unique(place, axis=0)) < 64
+    for k in range(table.shape[1]):
+        members = pixels.reshape(-1, 3)[index == k]
+        assert len(np.unique(place[index == k], axis=0)) == 1
+        assert table[:, k] == pytest.approx(members.mean(axis=0))
+    fine, where = colour_table(pixels, 256)  # every pixel has a bin of its own
+    assert fine.T[where] == pytest.approx(pixels.reshape(-1, 3))
+
+
 def test_data_costs_are_minus_log_of_the_share() -> None:
-    features = monomials(synthetic_colours().T)
+    colours = synthetic_colours().T
+    features = monomials(colours)
     first = np.arange(features.shape[1]) < 500
     numbers = find_preset("vgg", data_clip=2.0)
-    foreground, background = _data_costs(features, (first, ~first), numbers)
+    foreground, background = _data_costs(colours, (first, ~first), features, numbers)
     likelihoods = [
         0.05 + 0.95 * np.exp(log_density(features, fit_mixture(features[:, where], 5))) for where in (first, ~first)
     ]
@@ -117,7 +134,7 @@ def test_finds_the_disc(preset: str, grey: bool) -> None:
     assert iou(box[None], mask_to_box(truth)[None]).item() > 0.9
 
 
-@both
+@every
 def test_many_maps_equal_one_at_a_time(preset: str) -> None:
     image, saliency, _ = scene()
     maps = torch.stack([saliency, saliency.roll((12, -20), (0, 1)), torch.ones_like(saliency)])
@@ -139,7 +156,7 @@ def test_bytes_and_fractions_are_the_same_picture_and_inputs_stay_untouched() ->
     assert torch.equal(saliency, before[1])
 
 
-@both
+@every
 def test_the_scale_of_the_map_does_not_matter(preset: str) -> None:
     image, saliency, _ = scene()
     assert torch.equal(segment(image, saliency, preset), segment(image, 1024 * saliency, preset))
@@ -162,7 +179,7 @@ def test_pixels_outside_the_coverage_carry_nothing_but_can_be_object(preset: str
 def test_background_seeds_are_never_object(preset: str) -> None:
     image, saliency, _ = scene()
     mask = segment(image, saliency, preset, strength=1e4)
-    assert not mask[saliency <= saliency.double().quantile(PRESETS[preset].background_seeds)].any()
+    assert not mask[saliency <= saliency.double().quantile(find_preset(preset).background_seeds)].any()
     assert mask.any()
 
 
@@ -244,7 +261,7 @@ def test_bad_input_is_refused(image: Tensor, saliency: Tensor, coverage: Tensor 
 def test_presets_name_what_is_wrong() -> None:
     with pytest.raises(UserError, match="'papr'; did you mean 'paper'"):
         find_preset("papr")
-    with pytest.raises(UserError, match="valid: paper, vgg"):
+    with pytest.raises(UserError, match="valid: paper, vgg, best"):
         find_preset("xyz")
     with pytest.raises(UserError, match="'strenght'; did you mean 'strength'"):
         find_preset("paper", strenght=3)

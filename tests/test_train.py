@@ -188,6 +188,10 @@ def test_two_processes_evaluate_every_picture_once(tmp_path: Path, devices: int)
     for key in ("localisation", "classification"):
         assert alone[key] == pytest.approx(together[key])
     assert alone["baselines"]["centre_box"] == pytest.approx(together["baselines"]["centre_box"])
+    assert alone["errors"] == together["errors"]
+    for row in ("classification", "localisation", "minus_centre_box"):
+        for measure, numbers in alone["intervals"][row].items():
+            assert numbers == pytest.approx(together["intervals"][row][measure], abs=1e-4)
 
 
 def test_analyse_class_model(trained: Path, tmp_path: Path) -> None:

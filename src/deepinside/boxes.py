@@ -23,6 +23,13 @@ def area(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
 
 
+def shared_area(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """Area of the intersection of every pair: (N, 4), (M, 4) -> (N, M), in pixels."""
+    top_left = torch.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    bottom_right = torch.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    return (bottom_right - top_left).clamp(min=0).prod(dim=2)
+
+
 def iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     """Intersection over union of every pair: (N, 4), (M, 4) -> (N, M), in [0, 1].
 
@@ -30,9 +37,7 @@ def iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     both. ValueError for anything that is not boxes. Counts as the ILSVRC development kit does.
     """
     areas_a, areas_b = area(boxes_a), area(boxes_b)
-    top_left = torch.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
-    bottom_right = torch.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
-    shared = (bottom_right - top_left).clamp(min=0).prod(dim=2)
+    shared = shared_area(boxes_a, boxes_b)
     union = areas_a[:, None] + areas_b[None, :] - shared
     return torch.where(union > 0, shared / union, 0.0)
 

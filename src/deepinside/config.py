@@ -178,9 +178,17 @@ class LocalisationConfig:
     every: int = option(0, "epochs between two measurements while training; 0: only at the end", low=0)
     images: int = option(100, "pictures measured while training, spread over the split; the end measures all", low=1)
     enabled: bool = option(True, "measure boxes at the end, where the data has boxes")
-    preset: str = option("paper", "GraphCut's numbers: paper or vgg", ("paper", "vgg"))
+    preset: str = option("paper", "GraphCut's numbers: paper, vgg or best", ("paper", "vgg", "best"))
+    second_guesses: int = option(
+        0, "preset best: so many of the best classes get a second, tight box, for fewer classes", low=0, high=2
+    )
     blur: float = option(0.0, "beyond the paper: Gaussian sigma on the map, pixels of the resized picture", low=0)
     pictures: int = option(24, "pictures drawn as PNG and in TensorBoard", low=0)
+    gallery: int = option(6, "pictures of each kind of error drawn in gallery/", low=0)
+    blacklist: str | None = option(None, "file of validation pictures that count for the classification alone")
+    label_ids: str | None = option(
+        None, "numbers of submission.txt: file of the devkit (meta.mat, map_clsloc.txt), or wnid; null: not written"
+    )
 
 
 @dataclass
@@ -209,6 +217,12 @@ class AnalyseConfig(SharedConfig):
     run: str | None = option(None, "a run's folder, or latest; null: model.name with model.weights")
     classes: str | None = option(None, "class_model: all, or names, identifiers, indices: goose,n02007558,12")
     images: str | None = option(None, "saliency, relation: photo.jpg,folder/*.jpg; null: the data set's")
+    boxes: str | None = option(
+        None, "localise, without a net: XML folder, LOC_val_solution.csv or localization.txt to score against"
+    )
+    predictions: str | None = option(
+        None, "localise, without a net: predictions.csv or submission.txt to score; null: boxes that know nothing"
+    )
     relation: RelationConfig = section(RelationConfig)
 
 

@@ -71,3 +71,16 @@ def _maximise(parts: Array, features: Array, variance: float) -> Array:
         - 1.5 * np.log(2 * np.pi)
     )
     return np.concatenate([constant[:, None], linear, -0.5 * _TWICE * precisions[:, _I, _J]], axis=1)
+
+
+def colour_table(pixels: Array, bins: int) -> tuple[Array, NDArray[np.intp]]:
+    """The distinct colours of a picture, on a grid of bins^3: (H, W, 3) in [0, 1] -> means (3, n), index (H W,).
+
+    Each occupied bin stands for the mean of its pixels: a picture has some thousands, so a function of the colour is
+    evaluated for these alone, and `[index]` spreads it over the pixels.
+    """
+    place = np.minimum((pixels * bins).astype(np.intp), bins - 1).reshape(-1, 3) @ np.array([bins * bins, bins, 1])
+    counts = np.bincount(place, minlength=bins**3)
+    occupied = counts > 0
+    sums = np.stack([np.bincount(place, channel, bins**3)[occupied] for channel in pixels.reshape(-1, 3).T])
+    return sums / counts[occupied], (np.cumsum(occupied) - 1)[place]

@@ -29,8 +29,7 @@ def contrast_weights(image: Array, strength: float, beta_factor: float, neighbou
     steps: Pairwise = {}
     inside = {}
     for dy, dx in OFFSETS[neighbours]:
-        here = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
-        there = (slice(dy, height), slice(max(0, dx), width - max(0, -dx)))
+        here, there = _neighbours(height, width, dy, dx)
         steps[dy, dx] = np.square(image[there] - image[here]).sum(axis=2)
         inside[dy, dx] = here
     mean = sum(step.sum() for step in steps.values()) / max(1, sum(step.size for step in steps.values()))
@@ -42,6 +41,39 @@ def contrast_weights(image: Array, strength: float, beta_factor: float, neighbou
     return weights
 
 
+class GridCuts:
+    """Cuts of one pixel grid that share W: what each of them pushed through the grid is where the next one starts.
+
+    A flow from earlier costs is a reparametrisation of the energy, so answers are those of a fresh graph; for the
+    classes of one picture a cut then takes a third less time (Kohli & Torr, "Efficiently solving dynamic Markov random
+    fields using graph cuts", ICCV 2005). ValueError for a negative weight.
+    """
+
+    def __init__(self, shape: tuple[int, int], pairwise: Pairwise) -> None:
+        if not all((weights >= 0).all() for weights in pairwise.values()):
+            raise ValueError("the weights between neighbours must be >= 0")
+        height, width = shape
+        self._nodes = np.arange(height * width).reshape(shape)
+        self._graph = maxflow.GraphFloat(self._nodes.size, len(pairwise) * self._nodes.size)
+        self._graph.add_nodes(self._nodes.size)
+        self._costs = np.zeros((2, height, width))
+        for (dy, dx), weights in pairwise.items():
+            here, there = _neighbours(height, width, dy, dx)
+            both = weights[here].ravel()
+            self._graph.add_edges(self._nodes[here].ravel(), self._nodes[there].ravel(), both, both)
+
+    def cut(self, foreground: Array, background: Array) -> tuple[NDArray[np.bool_], float]:
+        """See `min_cut`."""
+        if not (np.isfinite(foreground).all() and np.isfinite(background).all()):
+            raise ValueError("the costs of a label must be finite")
+        costs = np.stack([foreground, background])
+        # The sink stands for foreground: pixels that no saturated edge ties to it then count as background.
+        self._graph.add_grid_tedges(self._nodes, *(costs - self._costs))
+        self._costs = costs
+        energy = self._graph.maxflow()
+        return self._graph.get_grid_segments(self._nodes), energy
+
+
 def min_cut(foreground: Array, background: Array, pairwise: Pairwise) -> tuple[NDArray[np.bool_], float]:
     """The labelling of least energy: F (H, W), B (H, W), W >= 0 -> bool mask (H, W) and its energy.
 
@@ -50,23 +82,17 @@ def min_cut(foreground: Array, background: Array, pairwise: Pairwise) -> tuple[N
     solver nor on the order of its steps. F and B may be negative but not infinite: give a hard seed a cost above the
     pixel's other terms (see `seed_cost`). ValueError for a non-finite cost or a negative weight.
     """
-    if not (np.isfinite(foreground).all() and np.isfinite(background).all()):
-        raise ValueError("the costs of a label must be finite")
-    if not all((weights >= 0).all() for weights in pairwise.values()):
-        raise ValueError("the weights between neighbours must be >= 0")
-    graph = maxflow.GraphFloat(foreground.size, len(pairwise) * foreground.size)
-    nodes = graph.add_grid_nodes(foreground.shape)
-    for (dy, dx), weights in pairwise.items():
-        structure = np.zeros((3, 3))
-        structure[1 + dy, 1 + dx] = 1
-        graph.add_grid_edges(nodes, weights=weights, structure=structure, symmetric=True)
-    # The sink stands for foreground: pixels that no saturated edge ties to it then count as background.
-    graph.add_grid_tedges(nodes, foreground, background)
-    energy = graph.maxflow()
-    return graph.get_grid_segments(nodes), energy
+    return GridCuts(foreground.shape, pairwise).cut(foreground, background)
 
 
 def seed_cost(pairwise: Pairwise, data: float) -> float:
     """A finite cost that no hard seed ever pays: more than all other terms of one pixel, of which `data` is the largest
     data term. Giving any set of wrong seeds their own label then lowers the energy, whatever their number."""
     return 1 + data + 2 * sum(float(weights.max()) for weights in pairwise.values())
+
+
+def _neighbours(height: int, width: int, dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where the first pixels of all pairs (p, p + (dy, dx)) lie, and where the second ones; dy >= 0."""
+    here = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
+    there = (slice(dy, height), slice(max(0, dx), width - max(0, -dx)))
+    return here, there

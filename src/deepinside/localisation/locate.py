@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from deepinside.attribution.crops import Crop, crop_saliency
+from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency
+from deepinside.errors import UserError
+from deepinside.localisation.looks import Looks, look_twice
+from deepinside.localisation.presets import Evidence, find_preset
 from deepinside.localisation.segment import object_box
 
 
@@ -14,8 +17,9 @@ from deepinside.localisation.segment import object_box
 class Located:
     """Guesses, best first, all in pixels of the frame.
 
-    classes (K,), posteriors (K,) averaged over the crops, boxes (K, 4). Then the answer for the picture's own class:
-    its saliency (H, W), mask (H, W) and box (4,); for the best guess where the own class is unknown.
+    classes (K,), posteriors (K,) averaged over the crops, boxes (K, 4); a class may come twice, with two boxes.
+    Then the answer for the picture's own class: its saliency (H, W), mask (H, W) and box (4,); for the best guess where
+    the own class is unknown.
     """
 
     classes: Tensor
@@ -35,24 +39,46 @@ def locate(
     preset: str = "paper",
     blur: float = 0.0,
     guesses: int = 5,
+    second_guesses: int = 0,
 ) -> Located:
     """The `guesses` best classes of a picture, each with its box (paper, section 3.2).
 
     model: pictures in [0, 1] -> class scores. frame: uint8 (3, H, W). The classes are ranked by the soft-max averaged
     over the crops (Krizhevsky et al. 2012). label: the picture's own class, which gets a box too, guessed or not; -1
-    where it is unknown. preset, blur: see `segment`. One forward pass, and one backward pass and one cut a class.
-    Everything returned is on the CPU.
+    where it is unknown. preset, blur: see `segment`; preset `best` looks twice, see `looks`. second_guesses: so many of
+    the best classes get a second, tight box in place of the last guesses' classes (preset `best`): ILSVRC's rules
+    forbid no label twice. One forward pass, and one backward pass and one cut a class. Everything returned is on the
+    CPU.
     """
+    numbers = find_preset(preset)
+    if second_guesses and not isinstance(numbers, Evidence):
+        raise UserError(f"localisation.second_guesses: preset '{preset}' has one box a class; preset 'best' has two")
+    if blur and isinstance(numbers, Evidence):
+        raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
 
     def choose(scores: Tensor) -> Tensor:
-        best = scores.softmax(1).mean(0).topk(min(guesses, scores.shape[1])).indices
+        best = scores.softmax(1).mean(0).topk(min(guesses - second_guesses, scores.shape[1])).indices
         return best if label < 0 or label in best else torch.cat([best, best.new_tensor([label])])
 
     device = next((p.device for p in model.parameters()), frame.device)
-    found = crop_saliency(model, frame.to(device).float() / 255, crops, choose, strategy="loop")
+    picture = frame.to(device).float() / 255
+    if isinstance(numbers, Evidence):
+        looks = look_twice(model, picture, crops, choose, numbers)
+        return _answer(looks, looks.masks, looks.boxes, label, guesses - second_guesses, looks.tight[:second_guesses])
+    found = crop_saliency(model, picture, crops, choose, strategy="loop")
     masks, boxes = object_box(frame, found.maps, preset, found.coverage, blur=blur)
+    return _answer(found, masks, boxes, label, guesses, boxes[:0])
+
+
+def _answer(
+    found: CropSaliency | Looks, masks: Tensor, boxes: Tensor, label: int, distinct: int, tight: Tensor
+) -> Located:
+    """The guesses in order: each of the best classes with its box, then with its tight box where there is one."""
     classes = found.classes.cpu()
     own = int((classes == label).nonzero()[0]) if label >= 0 else 0
     posteriors = found.scores.softmax(1).mean(0).cpu()
-    best = classes[: min(guesses, len(posteriors))]
-    return Located(best, posteriors[best], boxes[: len(best)], found.maps[own].cpu(), masks[own], boxes[own])
+    best = min(distinct, len(posteriors))
+    order = sorted([*range(best), *range(len(tight))])  # with two guesses, a class's first comes first
+    guessed = [(tight if n and order[n - 1] == k else boxes)[k] for n, k in enumerate(order)]
+    ranked = classes[order]
+    return Located(ranked, posteriors[ranked], torch.stack(guessed), found.maps[own].cpu(), masks[own], boxes[own])

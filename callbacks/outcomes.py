@@ -1,0 +1,142 @@
+"""One picture localised, scored and ready to be drawn; the drawings of all of them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from PIL import Image
+from torch import Tensor
+
+from callbacks.gathering import log_picture, save_picture
+from deepinside.attribution.crops import ten_crops
+from deepinside.boxes import iou, scale_boxes, to_inclusive, to_whole_pixels
+from deepinside.config import LocalisationConfig
+from deepinside.data.module import WholePicture
+from deepinside.localisation.locate import Located, locate
+from deepinside.metrics import (
+    KINDS,
+    PictureScore,
+    box_error,
+    centre_hits,
+    guess_error,
+    score_guesses,
+    score_picture,
+    threshold_hits,
+)
+from deepinside.models.convnet import ConvNet
+from deepinside.plots import Explanation, draw_explanation, sheet
+from deepinside.predictions import COLUMNS, Guesses
+
+PAGE = 12  # panels on a page of the gallery
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One picture: its rows of predictions.csv, its guesses and its score.
+
+    With true boxes also `hits`, its `threshold_hits` and `centre_hits` stacked (2, 4, 100), and the kinds of error of
+    its first guess and of the box for its own class. explanation: what there is to draw of it.
+    """
+
+    index: int
+    rows: list[dict[str, Any]]
+    guesses: Guesses
+    score: PictureScore
+    hits: Tensor | None = None
+    first_guess: str = ""
+    class_known: str = ""
+    explanation: Explanation | None = None
+
+
+def localise(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Outcome:
+    """The picture's guesses and their score."""
+    return _outcome(convnet, picture, _locate(convnet, picture, settings))[0]
+
+
+def measure(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Outcome:
+    """The same with all that there is to know of the picture."""
+    found = _locate(convnet, picture, settings)
+    outcome, boxes, known = _outcome(convnet, picture, found)
+    kinds = ("", "")
+    hits = None
+    if len(picture.boxes):
+        first = guess_error(picture.label, found.classes, boxes, picture.boxes)
+        kinds = first, box_error(known, picture.boxes)
+        truth = scale_boxes(picture.boxes, picture.size, _size(picture.frame))
+        hits = torch.stack([threshold_hits(found.saliency, truth), centre_hits(picture.boxes, picture.size)])
+    shown = _explanation(convnet, picture, found, kinds[1], known)
+    return replace(outcome, hits=hits, first_guess=kinds[0], class_known=kinds[1], explanation=shown)
+
+
+def draw_outcomes(
+    trainer: Trainer, outcomes: list[Outcome], pictures: set[int], gallery: int, folder: Path | None
+) -> None:
+    """The panels of `pictures` in TensorBoard; with a folder as files in pictures/, sheet.png, and in gallery/ pages of
+    the first so many of each kind of error of the first guess."""
+    panels = {o.index: draw_explanation(o.explanation) for o in outcomes if o.explanation}
+    drawn = [outcome for outcome in outcomes if outcome.index in pictures and outcome.index in panels]
+    if drawn:
+        overview = sheet([panels[outcome.index] for outcome in drawn], min(2, len(drawn)))
+        log_picture(trainer, "localisation/pictures", overview)
+        if folder is not None:
+            save_picture(overview, folder / "sheet.png")
+    if folder is None:
+        return
+    for outcome in drawn:
+        name = f"{outcome.index:05d}_{Path(outcome.rows[0]['image']).name}.png"
+        save_picture(panels[outcome.index], folder / "pictures" / name)
+    for kind in KINDS:
+        of_kind = [panels[o.index] for o in outcomes if o.first_guess == kind and o.index in panels][:gallery]
+        for number, page in enumerate(_pages(of_kind), start=1):
+            save_picture(page, folder / "gallery" / f"{kind}_{number}.png")
+
+
+def _pages(panels: list[Image.Image]) -> list[Image.Image]:
+    return [sheet(panels[i : i + PAGE], min(2, len(panels))) for i in range(0, len(panels), PAGE)]
+
+
+def _locate(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Located:
+    crops = ten_crops(*_size(picture.frame), convnet.preprocessing.crop)
+    return locate(
+        convnet,
+        picture.frame,
+        crops,
+        picture.label,
+        preset=settings.preset,
+        blur=settings.blur,
+        second_guesses=settings.second_guesses,
+    )
+
+
+def _outcome(convnet: ConvNet, picture: WholePicture, found: Located) -> tuple[Outcome, Tensor, Tensor]:
+    """The outcome, and in whole pixels of the original picture, as predictions.csv has them, the guessed boxes (K, 4)
+    and the own class's box (4,): what is scored is what is written."""
+    frame = _size(picture.frame)
+    boxes = to_whole_pixels(scale_boxes(found.boxes, frame, picture.size))
+    known = to_whole_pixels(scale_boxes(found.box, frame, picture.size))
+    arguments = (picture.label, found.classes, boxes)
+    score = score_picture(*arguments, known, picture.boxes, picture.size, found.saliency)
+    overlaps, right = score_guesses(*arguments, picture.boxes)
+    rows = []
+    for rank, (c, posterior) in enumerate(zip(found.classes.tolist(), found.posteriors.tolist(), strict=True)):
+        box = to_inclusive(boxes[rank]).int().tolist()
+        judged = (f"{float(overlaps[rank]):.4f}", int(right[rank])) if len(picture.boxes) else ("", "")
+        values = (picture.name, rank + 1, c, convnet.classes.ids[c], f"{posterior:.6f}", *box, *judged)
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    guesses = Guesses(tuple(convnet.classes.ids[c] for c in found.classes.tolist()), boxes)
+    return Outcome(picture.index, rows, guesses, score), boxes, known
+
+
+def _explanation(convnet: ConvNet, picture: WholePicture, found: Located, kind: str, known: Tensor) -> Explanation:
+    names = [name.split(",")[0] for name in convnet.classes.names]
+    truth = scale_boxes(picture.boxes, picture.size, _size(picture.frame))
+    best = f"{names[int(found.classes[0])]} P = {float(found.posteriors[0]):.2f}"
+    judged = f"   box: {kind.replace('_', ' ')}, IoU {float(iou(known[None], picture.boxes).max()):.2f}" if kind else ""
+    caption = f"{names[picture.label]}   first guess: {best}{judged}"
+    return Explanation(picture.frame, found.saliency, caption, found.mask, found.box[None], truth)
+
+
+def _size(frame: Tensor) -> tuple[int, int]:
+    return frame.shape[-2], frame.shape[-1]

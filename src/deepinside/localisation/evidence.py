@@ -1,0 +1,113 @@
+"""Preset `best`: the map itself is evidence, a weak one, for every pixel; there are no seeds.
+
+F = prior * blurred map^power over its mean. The cut minimises sum_p m_p (-o_p) + sum_pq W_pq [m_p != m_q] with the
+log-odds o = clip(F - level) + colour_weight clip(log(L_f / L_b)), on a coarse grid. The box is the mean of the one
+round the foreground and of the one that holds the map's mass: both err, and differently.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from deepinside.boxes import mask_to_box, scale_boxes, whole_box
+from deepinside.localisation.graph_cut import Array, contrast_weights, min_cut
+from deepinside.localisation.presets import Evidence
+
+Mask = NDArray[np.bool_]
+
+
+def evidence_boxes(
+    pixels: Array, maps: Array, covered: Mask, numbers: Evidence, tight: bool = False
+) -> tuple[Tensor, Tensor]:
+    """pixels (H, W, 3) in [0, 1], maps (K, H, W) >= 0, covered bool (H, W) -> masks bool (K, H, W), boxes (K, 4).
+
+    Only the covered part of a map counts; elsewhere F = 1. A map that is constant there says nothing: the answer is the
+    whole picture. tight: the box of the largest part at `tight_level` alone, for a second guess.
+    """
+    height, width = covered.shape
+    if tight:
+        numbers = replace(numbers, level=numbers.tight_level, components=1.0, mass_share=0.0)
+    scale = min(1.0, numbers.grid / min(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    image = _shrink(torch.from_numpy(pixels).permute(2, 0, 1), size).transpose(1, 2, 0)
+    weight = _shrink(torch.from_numpy(covered).double()[None], size)[0]
+    pairwise = contrast_weights(image, numbers.strength, numbers.beta_factor, 4)
+    masks, boxes = [], []
+    for one in maps:
+        if np.ptp(one[covered]) == 0:
+            masks.append(torch.ones(height, width, dtype=torch.bool))
+            boxes.append(whole_box((height, width)))
+            continue
+        found = evidence(_shrink(torch.from_numpy(one * covered)[None], size)[0], weight, numbers)
+        odds = np.clip(found - numbers.level, -numbers.evidence_clip, numbers.evidence_clip)
+        if numbers.colour_weight:
+            odds += numbers.colour_weight * colour_odds(image, found, weight > 0, numbers)
+        parts = _large_parts(min_cut(np.maximum(-odds, 0), np.maximum(odds, 0), pairwise)[0], numbers.components)
+        outline = mask_to_box(torch.from_numpy(parts)).double()
+        box = outline.lerp(mass_box(found * (weight > 0), numbers), numbers.mass_share)
+        masks.append(functional.interpolate(torch.from_numpy(parts)[None, None].float(), (height, width))[0, 0] > 0)
+        boxes.append(scale_boxes(box, size, (height, width)).float())
+    return torch.stack(masks), torch.stack(boxes)
+
+
+def evidence(saliency: Array, weight: Array, numbers: Evidence) -> Array:
+    """F of a map on the working grid: (h, w) >= 0, times `weight`, the covered share (h, w) of its cells -> (h, w).
+
+    F = prior gaussian(map)^power, divided so that its mean over the covered cells is 1; 1 in cells without coverage.
+    """
+    sigma = numbers.blur * min(saliency.shape) / numbers.grid
+    inside = weight > 0
+    mean = ndimage.gaussian_filter(saliency, sigma) / np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-12)
+    raised = np.maximum(mean / mean[inside].max(), 0) ** numbers.power
+    y, x = ((np.arange(length) + 0.5) / length - 0.5 for length in saliency.shape)
+    bell = np.exp(-numbers.prior_decay * (y[:, None] ** 2 + x**2))
+    raised *= 1 + (1 - numbers.rim) * (bell - 1)
+    return np.where(inside, raised / raised[inside].mean(), 1.0)
+
+
+def colour_odds(image: Array, found: Array, inside: Mask, numbers: Evidence) -> Array:
+    """log(L_f / L_b), clipped, of every cell: image (h, w, 3), F (h, w) -> (h, w).
+
+    L = uniform_weight + (1 - uniform_weight) density, the density a histogram of the cells with the most (least)
+    evidence, blurred by half a bin, 1 where colours are uniform.
+    """
+    bins = np.minimum((image * numbers.bins).astype(int), numbers.bins - 1)
+    index = np.ravel_multi_index(tuple(np.moveaxis(bins, 2, 0)), (numbers.bins,) * 3)
+    high, low = np.quantile(found[inside], [numbers.foreground_samples, numbers.background_samples])
+    likelihoods = []
+    for chosen in (found >= high, found <= low):
+        counts = np.bincount(index[chosen & inside], minlength=numbers.bins**3).astype(np.float64)
+        density = ndimage.gaussian_filter(counts.reshape((numbers.bins,) * 3), 0.5, mode="nearest").ravel()
+        share = density * (numbers.bins**3 / density.sum())
+        likelihoods.append(numbers.uniform_weight + (1 - numbers.uniform_weight) * share[index])
+    return np.clip(np.log(likelihoods[0] / likelihoods[1]), -numbers.colour_clip, numbers.colour_clip)
+
+
+def mass_box(found: Array, numbers: Evidence) -> Tensor:
+    """The box that leaves the share `mass_tail` of F^mass_power out on each of its four sides: (h, w) -> (4,)."""
+    mass = found**numbers.mass_power
+    edges = []
+    for axis in (0, 1):
+        below = np.concatenate([[0.0], np.cumsum(mass.sum(axis=axis))])
+        edges.append(np.interp([numbers.mass_tail, 1 - numbers.mass_tail], below / below[-1], np.arange(len(below))))
+    return torch.tensor([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dtype=torch.float64)
+
+
+def _shrink(planes: Tensor, size: tuple[int, int]) -> Array:
+    """(C, H, W) -> (C, h, w): the mean over each cell's area."""
+    return np.asarray(functional.interpolate(planes[None].double(), size, mode="area")[0].numpy())
+
+
+def _large_parts(mask: Mask, share: float) -> Mask:
+    """The 8-connected parts with at least `share` of the largest one's area; everything where the mask is empty."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    if count == 0:
+        return np.ones_like(mask)
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    return np.asarray((areas >= share * areas.max())[labels] & mask)

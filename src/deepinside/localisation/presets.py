@@ -1,0 +1,117 @@
+"""Every number of the localisation, by name and with its source."""
+
+import difflib
+from dataclasses import dataclass, fields, replace
+
+from deepinside.errors import UserError
+from deepinside.localisation.graph_cut import OFFSETS
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Every number of presets `paper` and `vgg`. Quantiles are of the saliency of the covered pixels."""
+
+    foreground_samples: float = 0.95  # paper: object colours from saliency >= this quantile
+    background_samples: float = 0.30  # paper: background colours from saliency <= this quantile
+    foreground_seeds: float = 0.95  # paper: the same two sets are the fixed labels of the cut
+    background_seeds: float = 0.30
+    components: int = 5  # Gaussians a mixture; unpublished: VGG's own code and GrabCut have 5
+    uniform_weight: float = 0.0  # share of a uniform density in each colour model; paper: the mixture alone
+    data_clip: float = 100.0  # largest -log p; unpublished: VGG's
+    strength: float = 50.0  # pairwise weight at no contrast; unpublished: GrabCut's gamma
+    beta_factor: float = 2.0  # beta = 1 / (this mean ||dI||^2); unpublished: GrabCut's
+    neighbours: int = 8  # 4 or 8; unpublished: Boykov & Jolly's and GrabCut's
+    energy_scale: int = 50  # energies times this are rounded to whole numbers; VGG's: the cut is then exact
+    blur: float = 0.0  # sigma, in pixels, of a Gaussian over the map; paper: none
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "seeds"):
+            low, high = getattr(self, f"background_{name}"), getattr(self, f"foreground_{name}")
+            if not 0 <= low < high <= 1:
+                raise UserError(f"quantiles must be 0 <= background_{name} < foreground_{name} <= 1, not {low}, {high}")
+        if self.neighbours not in OFFSETS:
+            raise UserError(f"neighbours must be one of {sorted(OFFSETS)}, not {self.neighbours}")
+        if not 0 <= self.uniform_weight < 1:
+            raise UserError(f"uniform_weight must be in [0, 1), not {self.uniform_weight}")
+        for name in ("components", "data_clip", "beta_factor", "energy_scale"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} must be > 0, not {getattr(self, name)}")
+        for name in ("strength", "blur"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} must be >= 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Every number of preset `best`. All were chosen once, on 450 validation pictures of ILSVRC with SqueezeNet 1.1.
+
+    Lengths are in cells of a working grid of short side `grid`; the evidence F has the mean 1 (see `evidence`).
+    """
+
+    grid: int = 64  # short side of the working grid, cells; smaller pictures keep their size
+    stride: int = 8  # of the layer whose gradient `locate` takes
+    blur: float = 2.0  # sigma of a Gaussian over the map
+    power: float = 1.5  # of the blurred map
+    rim: float = 0.8  # centre prior: the factor far from the centre, where it is 1 in the middle
+    prior_decay: float = 8.0  # centre prior: exp(-this r^2), r from the centre in widths and heights
+    level: float = 1.0  # F at which evidence speaks neither for object nor background
+    evidence_clip: float = 3.0  # largest |F - level|
+    colour_weight: float = 0.1  # of the colours' log-odds: weak, strong ones lose accuracy
+    colour_clip: float = 5.0  # largest |log-odds| of the colours
+    foreground_samples: float = 0.95  # paper: object colours from F >= this quantile
+    background_samples: float = 0.30  # paper: background colours from F <= this quantile
+    uniform_weight: float = 0.05  # share of a uniform density in each colour model; VGG's
+    bins: int = 8  # of a colour histogram, each channel
+    strength: float = 0.7  # pairwise weight at no contrast
+    beta_factor: float = 2.0  # beta = 1 / (this mean ||dI||^2); GrabCut's
+    components: float = 0.5  # parts of at least this share of the largest one's area belong to the object
+    mass_power: float = 2.0  # the mass box is of F to this power ...
+    mass_tail: float = 0.05  # ... and leaves this share of it out on each side
+    mass_share: float = 0.5  # of the mass box in the mean of both boxes
+    zoom: float = 1.5  # second look: at a window so many times the first box; 0: none
+    tight_level: float = 1.5  # `level` of the second guess for a class, whose box is the largest part's alone
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.background_samples < self.foreground_samples <= 1:
+            low, high = self.background_samples, self.foreground_samples
+            raise UserError(f"quantiles must be 0 <= background_samples < foreground_samples <= 1, not {low}, {high}")
+        for name, low, high in (("mass_share", 0, 1), ("components", 0, 1), ("rim", 0, 1), ("mass_tail", 0, 0.49)):
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"{name} must be in [{low}, {high}], not {getattr(self, name)}")
+        for name in ("grid", "stride", "power", "beta_factor", "bins", "mass_power", "evidence_clip", "uniform_weight"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} must be > 0, not {getattr(self, name)}")
+        for name in ("blur", "strength", "zoom", "colour_weight", "colour_clip", "prior_decay"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} must be >= 0, not {getattr(self, name)}")
+
+
+PRESETS: dict[str, Preset | Evidence] = {
+    "paper": Preset(),
+    # VGG's public step-3 code (deconvnet_analysis, saliency/ksseg.m) with its cut engine's defaults.
+    "vgg": Preset(
+        foreground_seeds=0.995,
+        background_seeds=0.005,
+        uniform_weight=0.05,
+        strength=150.0,
+        beta_factor=0.5,
+        neighbours=4,
+    ),
+    "best": Evidence(),
+}
+
+
+def find_preset(name: str, **overrides: float) -> Preset | Evidence:
+    """The preset of that name with single numbers replaced. UserError names an unknown preset, field or bad value."""
+    if name not in PRESETS:
+        raise UserError(f"no localisation preset '{name}'{_nearest(name, list(PRESETS))}")
+    known = [field.name for field in fields(PRESETS[name])]
+    for key in overrides:
+        if key not in known:
+            raise UserError(f"localisation preset '{name}' has no number '{key}'{_nearest(key, known)}")
+    return replace(PRESETS[name], **overrides)  # type: ignore[arg-type]  # ints stay ints: fields are checked
+
+
+def _nearest(name: str, valid: list[str]) -> str:
+    close = difflib.get_close_matches(name, valid, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; valid: {', '.join(valid)}"

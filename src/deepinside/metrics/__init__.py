@@ -1,0 +1,32 @@
+"""The score: ILSVRC's localisation rules, what a saliency map is worth itself, kinds of error, bootstrap intervals."""
+
+from deepinside.metrics.box_errors import KINDS, box_error, guess_error
+from deepinside.metrics.localisation import (
+    ERRORS,
+    MEASURES,
+    ROWS,
+    LocalisationError,
+    PictureScore,
+    score_guesses,
+    score_picture,
+)
+from deepinside.metrics.max_box import MaxBoxAccuracy, centre_hits, threshold_hits
+from deepinside.metrics.summary import Outcomes, summarise
+
+__all__ = [
+    "ERRORS",
+    "KINDS",
+    "MEASURES",
+    "ROWS",
+    "LocalisationError",
+    "MaxBoxAccuracy",
+    "Outcomes",
+    "PictureScore",
+    "box_error",
+    "centre_hits",
+    "guess_error",
+    "score_guesses",
+    "score_picture",
+    "summarise",
+    "threshold_hits",
+]

@@ -1,0 +1,29 @@
+"""Bootstrap over pictures: how far a mean could be off because these pictures were taken and no others."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 1000
+Array = NDArray[np.float64]
+
+
+def resampled_means(values: NDArray[np.generic], resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:
+    """Means over pictures drawn with replacement: (N, ...) -> chunks of (.., ...), `resamples` in all.
+
+    The same number of pictures and seed draw the same pictures: differences of two columns' means are paired.
+    """
+    pictures = len(values)
+    flat = values.reshape(pictures, -1).astype(np.float32 if values.dtype == bool else np.float64)
+    random = np.random.default_rng(seed)
+    for start in range(0, resamples, 100):
+        drawn = random.integers(0, pictures, (min(100, resamples - start), pictures))
+        counts = np.stack([np.bincount(one, minlength=pictures) for one in drawn]).astype(flat.dtype)
+        yield ((counts @ flat).astype(np.float64) / pictures).reshape(-1, *values.shape[1:])
+
+
+def interval(draws: Array) -> tuple[float, float]:
+    """The middle 95% of the resampled values (B,)."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,199 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deepinside.attribution.crops import ten_crops
+from deepinside.boxes import iou, whole_box
+from deepinside.errors import UserError
+from deepinside.localisation.evidence import colour_odds, evidence, evidence_boxes, mass_box
+from deepinside.localisation.locate import locate
+from deepinside.localisation.looks import look_twice
+from deepinside.localisation.presets import Evidence, find_preset
+from deepinside.localisation.segment import object_box, segment
+
+NUMBERS = Evidence()
+
+
+def bump(height: int, width: int, y: float, x: float, sigma: float) -> NDArray[np.float64]:
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    return np.asarray(np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * sigma**2)))
+
+
+def test_evidence_by_hand() -> None:
+    raw = np.random.default_rng(0).random((6, 8))
+    found = evidence(raw, np.ones((6, 8)), replace(NUMBERS, blur=0.0))
+    prior = np.empty((6, 8))
+    for y, x in np.ndindex(6, 8):
+        r2 = ((y + 0.5) / 6 - 0.5) ** 2 + ((x + 0.5) / 8 - 0.5) ** 2
+        prior[y, x] = 0.8 + 0.2 * np.exp(-8 * r2)
+    expected = prior * raw**1.5
+    assert found == pytest.approx(expected / expected.mean())
+    assert evidence(np.ones((6, 8)), np.ones((6, 8)), replace(NUMBERS, rim=1.0)) == pytest.approx(np.ones((6, 8)))
+
+
+def test_uncovered_cells_are_neutral() -> None:
+    weight = np.ones((6, 8))
+    weight[:, :3] = 0
+    raw = np.random.default_rng(0).random((6, 8)) * weight
+    found = evidence(raw, weight, NUMBERS)
+    assert (found[:, :3] == 1).all()
+    assert found[:, 3:].mean() == pytest.approx(1)
+
+
+def test_mass_box_of_a_flat_map_leaves_out_its_share_on_each_side() -> None:
+    assert mass_box(np.ones((20, 40)), NUMBERS).tolist() == pytest.approx([2, 1, 38, 19])
+    inside = np.zeros((20, 40))
+    inside[5:15, 10:30] = 3.0
+    assert mass_box(inside, replace(NUMBERS, mass_tail=0.1)).tolist() == pytest.approx([12, 6, 28, 14])
+
+
+def test_colour_odds_by_hand() -> None:
+    image = np.zeros((4, 5, 3))
+    image[:, 3:] = 0.9
+    found = np.zeros((4, 5))
+    found[:, 3:] = 2.0
+    odds = colour_odds(image, found, np.ones((4, 5), dtype=bool), replace(NUMBERS, foreground_samples=0.7))
+    assert (odds[:, 3:] > 3).all()
+    assert (odds[:, :3] < -3).all()
+    assert np.abs(odds).max() <= NUMBERS.colour_clip
+    same = colour_odds(np.full((4, 5, 3), 0.4), found, np.ones((4, 5), dtype=bool), NUMBERS)
+    assert same == pytest.approx(np.zeros((4, 5)))
+
+
+@pytest.mark.parametrize("size", [(180, 240), (50, 70)])
+def test_finds_a_blob_and_keeps_a_second_one_of_half_its_area(size: tuple[int, int]) -> None:
+    height, width = size
+    blob = bump(height, width, 0.5 * height, 0.35 * width, 0.12 * height)
+    grey = torch.full((3, *size), 0.5)
+    mask, box = object_box(grey, torch.from_numpy(blob), "best")
+    centre = (box[:2] + box[2:]) / 2
+    assert centre.tolist() == pytest.approx([0.35 * width, 0.5 * height], abs=0.03 * height)
+    assert mask[int(0.5 * height), int(0.35 * width)]
+    both = blob + bump(height, width, 0.5 * height, 0.8 * width, 0.10 * height)
+    numbers = {"power": 1.0, "mass_share": 0.0}
+    two = object_box(grey, torch.from_numpy(both), "best", **numbers)
+    one = object_box(grey, torch.from_numpy(both), "best", components=1.0, **numbers)
+    assert two[1][2] > 0.75 * width > 0.6 * width > one[1][2]
+    assert (two[0] | one[0]).equal(two[0])
+
+
+def test_the_tight_box_lies_inside_the_outline() -> None:
+    maps = bump(120, 160, 60, 80, 25)[None]
+    arguments = np.full((120, 160, 3), 0.5), maps, np.ones((120, 160), dtype=bool), replace(NUMBERS, mass_share=0.0)
+    wide, tight = (evidence_boxes(*arguments, flag)[1][0] for flag in (False, True))
+    assert (tight[:2] > wide[:2]).all()
+    assert (tight[2:] < wide[2:]).all()
+
+
+def test_weak_colours_and_contrast_move_the_outline_to_the_edge() -> None:
+    image = torch.full((3, 128, 128), 0.3)
+    image[:, 32:96, 32:96] = torch.tensor([0.9, 0.5, 0.1])[:, None, None]
+    saliency = torch.from_numpy(bump(128, 128, 64, 64, 40))
+    truth = torch.zeros(128, 128, dtype=torch.bool)
+    truth[32:96, 32:96] = True
+    cut, alone = (
+        segment(image, saliency, "best", strength=s, colour_weight=c, power=1.0) for s, c in ((0.7, 0.1), (0.0, 0.0))
+    )
+    score = [float((mask & truth).sum() / (mask | truth).sum()) for mask in (cut, alone)]
+    assert score[0] > score[1] + 0.05
+    assert score[0] > 0.85
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_a_constant_map_gives_the_whole_picture(value: float) -> None:
+    mask, box = object_box(torch.rand(3, 40, 70), torch.full((40, 70), value), "best")
+    assert mask.all()
+    assert box.tolist() == whole_box((40, 70)).tolist()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (1, 400), (400, 1), (2, 3), (70, 1000)])
+@pytest.mark.parametrize("grey", [False, True])
+def test_tiny_long_and_grey_pictures(size: tuple[int, int], grey: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    image, saliency = torch.rand(3, *size, generator=generator), torch.rand(size, generator=generator)
+    mask, box = object_box(image[:1].expand(3, -1, -1) if grey else image, saliency, "best")
+    assert mask.any()
+    assert 0 <= box[0] < box[2] <= size[1]
+    assert 0 <= box[1] < box[3] <= size[0]
+
+
+def test_what_lies_outside_the_coverage_does_not_count() -> None:
+    generator = torch.Generator().manual_seed(2)
+    image, saliency = torch.rand(3, 60, 90, generator=generator), torch.from_numpy(bump(60, 90, 30, 50, 9))
+    coverage = torch.zeros(60, 90, dtype=torch.bool)
+    coverage[:, 15:75] = True
+    expected = object_box(image, saliency, "best", coverage)
+    nonsense = torch.where(coverage, saliency, 9 * torch.rand(60, 90, generator=generator).double())
+    found = object_box(image, nonsense, "best", coverage)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("override", [{"rim": 1.5}, {"grid": 0}, {"background_samples": 0.99}, {"mass_tail": 0.5}])
+def test_bad_numbers_are_refused(override: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=next(iter(override))):
+        find_preset("best", **override)
+    with pytest.raises(UserError, match="'best' has no number 'foreground_seeds'"):
+        find_preset("best", foreground_seeds=0.9)
+
+
+class Reds(nn.Module):
+    """Class 0 sees red, class 1 green, by strided smoothing; a pooled head for any size, or a full layer for one."""
+
+    def __init__(self, side: int | None = None) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.AvgPool2d(8), nn.Conv2d(3, 2, 1), nn.ReLU(), nn.MaxPool2d(2))
+        with torch.no_grad():
+            self.features[1].weight[:, :, 0, 0] = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, -1.0]])
+            self.features[1].bias[:] = -0.1
+        self.side = side
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.side and images.shape[-1] != self.side:
+            raise RuntimeError("shapes cannot be multiplied")
+        found = self.features(images).square()
+        return found.sum((2, 3))
+
+
+def patch(height: int, width: int) -> tuple[Tensor, Tensor]:
+    frame = torch.zeros(3, height, width, dtype=torch.uint8)
+    frame[0, 96:160, 128:224] = 255
+    return frame, torch.tensor([128.0, 96.0, 224.0, 160.0])
+
+
+@pytest.mark.parametrize("side", [None, 224])
+def test_two_looks_find_a_patch_with_nets_of_any_and_of_one_size(side: int | None) -> None:
+    frame, truth = patch(256, 320)
+    found = locate(Reds(side), frame, ten_crops(256, 320, 224), 0, preset="best", guesses=2)
+    assert found.classes.tolist() == [0, 1]
+    assert torch.equal(found.boxes[0], found.box)
+    assert iou(found.box[None], truth[None]).item() > 0.5
+    assert found.saliency.shape == found.mask.shape == (256, 320)
+    assert found.mask[128, 176]
+
+
+def test_the_second_look_sees_a_small_object_better() -> None:
+    frame = torch.zeros(3, 256, 256, dtype=torch.uint8)
+    frame[0, 112:144, 64:96] = 255
+    truth = torch.tensor([[64.0, 112.0, 96.0, 144.0]])
+    arguments = Reds(), frame.float() / 255, ten_crops(256, 256, 224), lambda scores: torch.tensor([0])
+    once, twice = (look_twice(*arguments, replace(NUMBERS, zoom=zoom)).boxes for zoom in (0.0, 1.5))
+    assert iou(twice, truth).item() > iou(once, truth).item() + 0.02
+
+
+def test_a_second_guess_comes_right_after_the_first_of_its_class() -> None:
+    frame, _ = patch(256, 320)
+    crops = ten_crops(256, 320, 224)
+    plain = locate(Reds(), frame, crops, preset="best", guesses=2)
+    found = locate(Reds(), frame, crops, preset="best", guesses=2, second_guesses=1)
+    assert found.classes.tolist() == [0, 0]
+    assert torch.equal(found.boxes[0], plain.boxes[0])
+    assert not torch.equal(found.boxes[1], found.boxes[0])
+    with pytest.raises(UserError, match="preset 'paper' has one box a class"):
+        locate(Reds(), frame, crops, second_guesses=1)
+    with pytest.raises(UserError, match="blurs its own maps"):
+        locate(Reds(), frame, crops, preset="best", blur=1.0)

@@ -1,0 +1,98 @@
+"""A known rectangle goes through the whole path, from the file to the box in original pixels, and comes back."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from deepinside.attribution.crops import ten_crops
+from deepinside.boxes import scale_boxes, to_whole_pixels
+from deepinside.data.decode import decode
+from deepinside.data.ilsvrc import ILSVRC
+from deepinside.data.transforms import resize_whole
+from deepinside.localisation.locate import locate
+
+from . import trees
+
+GROUND, OBJECT = (40, 60, 160), (220, 60, 40)
+
+
+class Redness(nn.Module):
+    """S_c = sum over pixels of relu(red - 1/2)^2 / 2: dS_c/dI is red - 1/2 on the red rectangle and 0 off it, so that
+    the map is the rectangle wherever a crop sees it. Class 1 is class 0 halved."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        score = 0.5 * (images[:, 0] - 0.5).relu().square().sum(dim=(1, 2))
+        return torch.stack([score, score / 2], dim=1)
+
+
+def tree(root: Path, size: tuple[int, int], box: tuple[int, int, int, int], **options: object) -> ILSVRC:
+    """One validation picture (height, width) with one rectangle, the box in half-open edges, in ILSVRC's layout."""
+    height, width = size
+    picture = Image.new("RGB", (width, height), GROUND)
+    picture.paste(OBJECT, box)
+    base = trees.official(root) / "ILSVRC"
+    name = next(iter(trees.VAL))
+    picture.save(base / f"Data/CLS-LOC/val/{name}.JPEG", format="PNG" if not options else "JPEG", **options)
+    inclusive = (box[0], box[1], box[2] - 1, box[3] - 1)
+    trees.write_xml(base / f"Annotations/CLS-LOC/val/{name}.xml", [(trees.CHIHUAHUA, inclusive)], size)
+    return ILSVRC(root, "val", limit=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((256, 420), (150, 31, 263, 170)),  # not resized: exact
+        ((512, 768), (96, 200, 400, 420)),  # halved, edges between resized pixels
+        ((1000, 512), (120, 620, 330, 860)),  # upright, low: only the lower crops see it
+        ((512, 1400), (1000, 64, 1330, 300)),  # very long: no crop sees all of it
+        ((640, 640), (100, 205, 345, 500)),  # a resized pixel has 2.5 of the original's
+    ],
+)
+def test_a_rectangle_comes_back(tmp_path: Path, size: tuple[int, int], box: tuple[int, int, int, int]) -> None:
+    """Each edge within one pixel of the resized picture: where resizing mixes the edge's two colours, that pixel may go
+    to either side of the cut, the same way all round, so that the middle is where it was."""
+    picture = tree(tmp_path, size, box).read(0)
+    assert picture.boxes.tolist() == [list(box)]
+    frame = resize_whole(picture.image, 256)
+    resized = (frame.shape[-2], frame.shape[-1])
+    assert min(resized) == 256
+    for preset in ("paper", "vgg"):
+        found = locate(Redness(), frame, ten_crops(*resized, 224), 0, preset=preset)
+        off = to_whole_pixels(scale_boxes(found.boxes[0], resized, size)) - picture.boxes[0]
+        assert off.abs().max() <= (min(size) / 256 + 0.5 if min(size) > 256 else 0), (preset, off.tolist())
+        assert ((off[:2] + off[2:]) / 2).abs().max() <= 1, (preset, off.tolist())
+        if preset == "paper":
+            assert off.abs().max() <= 1
+
+
+def test_the_map_lies_where_the_rectangle_lies(tmp_path: Path) -> None:
+    """Corners, centre and mirrored crops put their windows back pixel for pixel, into a wide picture."""
+    picture = tree(tmp_path, (256, 420), (150, 30, 260, 170)).read(0)
+    found = locate(Redness(), picture.image, ten_crops(256, 420, 224), 0)
+    inside = torch.zeros(256, 420)
+    inside[30:170, 150:260] = OBJECT[0] / 255 - 0.5
+    seen = torch.zeros(256, 420, dtype=torch.bool)
+    for crop in ten_crops(256, 420, 224):
+        seen[crop.top : crop.top + 224, crop.left : crop.left + 224] = True
+    torch.testing.assert_close(found.saliency, inside * seen)
+    assert seen.all()
+
+
+def test_exif_rotation_is_not_applied(tmp_path: Path) -> None:
+    """ILSVRC's boxes are in the stored pixels: an orientation tag turns neither picture nor boxes."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees
+    data = tree(tmp_path, (300, 480), (200, 40, 400, 160), exif=exif, quality=95)
+    picture = data.read(0)
+    file = next((tmp_path / "ILSVRC/Data/CLS-LOC/val").glob("*01.JPEG"))
+    with Image.open(file) as opened:
+        assert opened.getexif()[0x0112] == 6
+    assert picture.image.shape == decode(file).shape == (3, 300, 480)
+    assert picture.boxes.tolist() == [[200, 40, 400, 160]]
+    red = picture.image[0].int() - picture.image[2].int() > 60
+    rows, columns = red.any(dim=1).nonzero(), red.any(dim=0).nonzero()
+    found = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).flatten()
+    assert (found - picture.boxes[0]).abs().max() <= 1

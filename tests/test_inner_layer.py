@@ -1,0 +1,85 @@
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model
+
+from deepinside.attribution.context import gradients_on
+from deepinside.attribution.inner_layer import InnerGraph
+from deepinside.errors import UserError
+from deepinside.models.shapes_convnet import shapes_convnet
+from deepinside.models.simonyan2013 import simonyan2013
+
+
+def small_net() -> nn.Sequential:
+    """Strides 2, 4, 8, 16, and a linear head on the mean of the last map."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((3, 4), (4, 5), (5, 6), (6, 7)):
+        layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, 3)).double()
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "side"),
+    [
+        ("alexnet", "features.4", 224),  # the rectified conv2
+        ("vgg16", "features.22", 224),  # relu4_3
+        ("resnet18", "layer2", 224),
+        ("resnet50", "layer2", 224),  # not the branch of layer3.0 that is still at stride 8
+        ("mobilenet_v2", "features.6", 224),
+        ("squeezenet1_1", "features.7", 256),
+        ("densenet121", "features.transition2.conv", 96),
+        ("simonyan2013", "norm2", 224),
+        ("shapes_convnet", "relu5", 64),
+    ],
+)
+def test_the_layer_follows_from_the_architecture(name: str, layer: str, side: int) -> None:
+    own = {"simonyan2013": simonyan2013, "shapes_convnet": shapes_convnet}
+    net = own[name](10) if name in own else get_model(name, weights=None)
+    with torch.device("cpu"), gradients_on(net) as bare:
+        graph = InnerGraph(bare, torch.rand(1, 3, side, side))
+    assert graph.layer == layer
+    assert all(not module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize(("stride", "depth"), [(2, 2), (4, 4), (8, 6)])
+def test_the_map_is_the_gradient_there_by_hand(stride: int, depth: int) -> None:
+    net, images = small_net(), torch.rand(2, 3, 48, 64, dtype=torch.float64)
+    with gradients_on(net) as bare:
+        graph = InnerGraph(bare, images, stride)
+        maps = graph.maps(torch.tensor([2, 0]))
+    inner = net[:depth](images).detach().requires_grad_()
+    scores = net[depth:](inner)
+    assert graph.scores == pytest.approx(scores.detach())
+    for k, label in enumerate((2, 0)):
+        expected = torch.autograd.grad(scores[:, label].sum(), inner, retain_graph=True)[0].abs().sum(1)
+        assert maps[:, k] == pytest.approx(expected)
+        assert expected.any()
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_it_works_under_inference_mode_and_leaves_the_picture_alone() -> None:
+    net, images = small_net(), torch.rand(1, 3, 32, 32, dtype=torch.float64)
+    with gradients_on(net) as bare:
+        expected = InnerGraph(bare, images).maps(torch.tensor([1]))
+    with torch.inference_mode():
+        label = torch.tensor([1])
+        with gradients_on(net) as bare:
+            assert torch.equal(InnerGraph(bare, images).maps(label), expected)
+    assert not images.requires_grad
+
+
+def test_a_net_without_such_a_map_is_told_of() -> None:
+    class Patches(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.flatten(1)[:, :3]
+
+    with gradients_on(Patches()) as bare, pytest.raises(UserError, match="Patches has no activation map of stride 8"):
+        InnerGraph(bare, torch.rand(1, 3, 32, 32))
+
+
+def test_hooks_are_gone_after_an_error() -> None:
+    net = simonyan2013(10)
+    with gradients_on(net) as bare, pytest.raises(RuntimeError):
+        InnerGraph(bare, torch.rand(1, 3, 256, 256))  # its full layers take 224x224 only
+    assert all(not module._forward_hooks for module in net.modules())
