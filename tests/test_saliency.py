@@ -119,8 +119,9 @@ def test_smoothgrad_is_the_mean_of_gradients_at_noisy_pictures() -> None:
     expected = sum(saliency(net(), IMAGES + sigma * draw, CLASSES, reduction="none") for draw in draws) / 4
     found = signed("smoothgrad", samples=4, noise=0.2, seed=7)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    assert torch.equal(found[1:2], saliency(net(), IMAGES[1:2], CLASSES[1:2], "smoothgrad", reduction="none",
-                                            samples=4, noise=0.2, seed=7))  # fmt: skip
+    options = {"reduction": "none", "samples": 4, "noise": 0.2, "seed": 7}
+    alone = saliency(net(), IMAGES[1:2], CLASSES[1:2], "smoothgrad", **options)  # type: ignore[arg-type]
+    torch.testing.assert_close(found[1:2], alone, rtol=0, atol=1e-14)  # the same draws for every picture
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -152,7 +153,8 @@ def test_out_of_memory_halves_the_chunk_and_goes_on() -> None:
             return scores
 
     model, images, classes = Small(), pictures(7), torch.arange(14).view(7, 2) % 5
-    torch.testing.assert_close(saliency(model, images, classes), saliency(net(), images, classes), rtol=0, atol=1e-12)
+    found, expected = (saliency(m, images, classes, strategy="loop") for m in (model, net()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     assert model.seen[-5:] == [7, 3, 3, 1] or model.seen[-4:] == [7, 3, 3, 1]
 
 
@@ -203,8 +205,18 @@ def test_a_strategy_that_cannot_be_taken_loses() -> None:
             scores: Tensor = NoVectorising.apply(self.net(images))
             return scores
 
-    images, classes = pictures(20), torch.arange(40).view(20, 2) % 5
-    torch.testing.assert_close(saliency(Odd(), images, classes), 2 * saliency(net(), images, classes))
+    for count in (3, 20):
+        images, classes = pictures(count), torch.arange(2 * count).view(count, 2) % 5
+        model = Odd()
+        torch.testing.assert_close(saliency(model, images, classes), 2 * saliency(net(), images, classes))
+        assert "batched" not in route._fastest[model].values()
+        assert count > 3 or set(route._fastest[model].values()) == {"loop"}
+
+
+def test_full_layers_on_convolutions_are_read_once_for_all_classes() -> None:
+    with torch.device("meta"):
+        names = ("alexnet", "vgg16", "squeezenet1_1", "resnet18", "vit_b_16")
+        assert [route._usual_winner(zoo.get_model(name)) for name in names] == ["batched"] * 2 + ["loop"] * 3
 
 
 @pytest.mark.parametrize("pictures_", [2, 7])

@@ -98,9 +98,23 @@ def in_chunks(
     if asked not in known and min(len(images), 4 * usual.chunk) >= 4 * PROBE:
         parts, known[asked] = _race(usual, work, images.device)
     # Vectorised passes lose with large batches what they win with small ones: they stay at what was measured.
-    fastest = known.get(asked, "loop")
-    route = usual if fastest == "loop" else Route(fastest, min(PROBE, usual.chunk))
-    return torch.cat(parts + _chunks(len(images), route, work, sum(map(len, parts))))
+    fastest, done = known.get(asked, _usual_winner(bare)), sum(map(len, parts))
+    if fastest != "loop":
+        try:
+            return torch.cat(parts + _chunks(len(images), Route(fastest, min(PROBE, usual.chunk)), work, done))
+        except RuntimeError:  # an operation without a rule for vectorising
+            known[asked] = "loop"
+    return torch.cat(parts + _chunks(len(images), usual, work, done))
+
+
+def _usual_winner(bare: nn.Module) -> str:
+    """Of jobs too small for a race. Where full layers on convolutions hold most weights, reading them once for all
+    classes decides."""
+    full = [module for module in bare.modules() if isinstance(module, nn.Linear)]
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in bare.modules())
+    weights = sum(parameter.numel() for parameter in bare.parameters())
+    heavy = 2 * sum(module.weight.numel() for module in full) > weights
+    return "batched" if heavy and convolutions >= len(full) else "loop"
 
 
 def _race(usual: Route, work: Work, device: torch.device) -> tuple[list[Tensor], str]:
