@@ -213,10 +213,10 @@ def test_a_strategy_that_cannot_be_taken_loses() -> None:
         assert count > 3 or set(route._fastest[model].values()) == {"loop"}
 
 
-def test_full_layers_on_convolutions_are_read_once_for_all_classes() -> None:
+def test_full_layers_on_few_convolutions_are_read_once_for_all_classes() -> None:
     with torch.device("meta"):
         names = ("alexnet", "vgg16", "squeezenet1_1", "resnet18", "vit_b_16")
-        assert [route._usual_winner(zoo.get_model(name)) for name in names] == ["batched"] * 2 + ["loop"] * 3
+        assert [route._usual_winner(zoo.get_model(name)) for name in names] == ["batched"] + ["loop"] * 4
 
 
 @pytest.mark.parametrize("pictures_", [2, 7])

@@ -108,13 +108,13 @@ def in_chunks(
 
 
 def _usual_winner(bare: nn.Module) -> str:
-    """Of jobs too small for a race. Where full layers on convolutions hold most weights, reading them once for all
-    classes decides."""
+    """Of jobs too small for a race. Where full layers on a few convolutions hold most weights, as in AlexNet, reading
+    them once for all classes decides; with more convolutions (VGG) these do."""
     full = [module for module in bare.modules() if isinstance(module, nn.Linear)]
     convolutions = sum(isinstance(module, nn.Conv2d) for module in bare.modules())
     weights = sum(parameter.numel() for parameter in bare.parameters())
     heavy = 2 * sum(module.weight.numel() for module in full) > weights
-    return "batched" if heavy and convolutions >= len(full) else "loop"
+    return "batched" if heavy and len(full) <= convolutions <= 2 * len(full) else "loop"
 
 
 def _race(usual: Route, work: Work, device: torch.device) -> tuple[list[Tensor], str]:
