@@ -23,7 +23,7 @@ from deepinside.class_model import optimise_class_models
 from tests.benchmarks.side_by_side import interleaved, machine, print_table, sgemm_rate
 from tests.flops import FlopCounter
 
-NETS, CLASSES, STEPS, SIDE, ROUNDS = ("alexnet", "squeezenet1_1", "resnet18"), 16, 5, 224, 3
+NETS, CLASSES, STEPS, SIDE, ROUNDS = ("alexnet", "squeezenet1_1", "resnet18"), 16, 12, 224, 1
 MEAN = (0.5, 0.5, 0.5)
 
 
