@@ -28,7 +28,7 @@ def test_there_are_commands_to_check() -> None:
 
 def test_pictures_exist_and_are_small() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\((docs/[^)]+)\)", README)
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     assert all((ROOT / picture).stat().st_size < 300_000 for picture in pictures)
 
 
