@@ -46,6 +46,8 @@ def test_the_python_examples_run_and_agree() -> None:
     assert names["maps"].shape == (2, 2, 32, 32)
     assert names["mask"].shape == (40, 48)
     assert set(names["by_hand"]) == set(METHODS)
+    assert float(names["models"].images.abs().max()) > 1
+    torch.testing.assert_close(names["models"].images, names["found_by_hand"].detach(), rtol=1e-3, atol=1e-3)
     for method, by_hand in names["by_hand"].items():
         assert float(by_hand.abs().max()) > 0
         torch.testing.assert_close(names["one_call"][method], by_hand, rtol=1e-4, atol=1e-5)
