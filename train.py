@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepinside.config import TrainConfig, help_text, recipe_name
+from deepinside.config import TrainConfig, recipe_name
+from deepinside.config.options import help_text
 from deepinside.errors import UserError
 from deepinside.launch import (
     check_run,

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from deepinside.config import SharedConfig, options, recipe_name
+from deepinside.config import SharedConfig, recipe_name
+from deepinside.config.options import options
 from deepinside.errors import UserError
 
 Schema = TypeVar("Schema", bound=SharedConfig)

@@ -1,0 +1,76 @@
+"""The configuration of both scripts: dataclasses, one line of help a field. `load_config` fills them.
+
+Nothing here imports torch: `--help` is instant.
+"""
+
+from dataclasses import dataclass
+
+from deepinside.config.looking import ClassModelsConfig, LocalisationConfig, RelationConfig, SaliencyConfig
+from deepinside.config.options import option, section
+from deepinside.config.training import DataConfig, ModelConfig, OptimConfig, TrainerConfig
+
+__all__ = [
+    "TASKS",
+    "AnalyseConfig",
+    "ClassModelsConfig",
+    "DataConfig",
+    "LocalisationConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "RelationConfig",
+    "SaliencyConfig",
+    "SharedConfig",
+    "TrainConfig",
+    "TrainerConfig",
+    "recipe_name",
+]
+
+TASKS = {
+    "class_model": "the picture that maximises a class score (paper, section 2)",
+    "saliency": "where a picture supports its class (paper, section 3.1)",
+    "mean_image": "the training pictures' mean, which class models are shown on; kept in the run's checkpoints/",
+    "relation": "DeconvNet against back-prop, layer by layer and side by side (paper, section 4)",
+    "localise": "boxes by GraphCut, scored by ILSVRC's rules (paper, section 3.2)",
+}
+
+
+@dataclass
+class SharedConfig:
+    name: str | None = option(None, "the run's name; null: from the recipe, or data and model")
+    out: str | None = option(None, "folder of results; null: runs/<name> (train.py), <run>/<task> (analyse.py)")
+    seed: int = option(0, "seed of weights, shuffling, augmentation and shapes", low=0, high=2**32 - 1)
+    data: DataConfig = section(DataConfig)
+    model: ModelConfig = section(ModelConfig)
+    trainer: TrainerConfig = section(TrainerConfig)
+    class_models: ClassModelsConfig = section(ClassModelsConfig)
+    saliency: SaliencyConfig = section(SaliencyConfig)
+    localisation: LocalisationConfig = section(LocalisationConfig)
+
+
+@dataclass
+class TrainConfig(SharedConfig):
+    resume: str | None = option(None, "a run's folder: continue it where it stopped")
+    overwrite: bool = option(False, "replace the run that lies in `out`")
+    optim: OptimConfig = section(OptimConfig)
+
+
+@dataclass
+class AnalyseConfig(SharedConfig):
+    task: str | None = option(None, ", ".join(TASKS), tuple(TASKS))
+    run: str | None = option(None, "a run's folder, or latest; null: model.name with model.weights")
+    classes: str | None = option(None, "class_model: all, or names, identifiers, indices: goose,n02007558,12")
+    images: str | None = option(None, "saliency, relation: photo.jpg,folder/*.jpg; null: the data set's")
+    boxes: str | None = option(
+        None, "localise, without a net: XML folder, LOC_val_solution.csv or localization.txt to score against"
+    )
+    predictions: str | None = option(
+        None, "localise, without a net: predictions.csv or submission.txt to score; null: boxes that know nothing"
+    )
+    relation: RelationConfig = section(RelationConfig)
+
+
+def recipe_name(config: SharedConfig) -> str:
+    """Which file of `configs/` lies under the user's own values: it depends only on what is trained."""
+    if config.data.name == "shapes" and (config.model.weights == "none" or config.model.name == "shapes_convnet"):
+        return "shapes"
+    return "imagenet" if config.model.weights == "none" else "finetune"

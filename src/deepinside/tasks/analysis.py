@@ -1,0 +1,61 @@
+"""What every analysis does: its folder, the pictures it looks at, its devices."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities import rank_zero_only
+
+from callbacks import gather, progress, spread
+from deepinside.classifier import Classifier
+from deepinside.config import AnalyseConfig, TrainerConfig
+from deepinside.data.chosen import ChosenPictures
+from deepinside.data.folder import PictureFiles
+from deepinside.data.module import PictureData, PictureSource, open_split
+from deepinside.errors import UserError
+from deepinside.launch import make_folder, make_trainer
+from deepinside.load_config import save_config
+
+MARK = ".deepinside"  # lies in every folder that an analysis made: only there is anything deleted
+MADE = [  # not found/: class models resume from it
+    *("events.out.tfevents.*", "*.png", "pictures/*.png", "films/*.png", "gallery/*.png"),
+    *("metrics.json", "predictions.csv", "submission.txt"),
+]
+
+
+@rank_zero_only
+def start(config: AnalyseConfig, out: Path) -> None:
+    """When everything is checked: an analysis that is made again replaces itself, and nothing else."""
+    make_folder(out)
+    if config.out and any(out.iterdir()) and not (out / MARK).exists():
+        raise UserError(f"out={out} holds files that no analysis made: give an empty or a new folder")
+    (out / MARK).touch()
+    for old in [file for pattern in MADE for file in out.glob(pattern)]:
+        old.unlink()
+    save_config(config, out / "config.yaml")
+
+
+def enough(trainer: TrainerConfig, items: int) -> TrainerConfig:
+    """One device for a handful of things: a process with nothing to do would stop the others."""
+    return replace(trainer, devices=1) if trainer.devices == "auto" and items < 64 else trainer
+
+
+def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callback: Callback, count: int) -> list[str]:
+    """Runs predict over `images`, or `count` of the validation split; returns which pictures were unreadable."""
+    if config.images:
+        source: PictureSource = PictureFiles(config.images.split(","), module.convnet.classes)
+    else:
+        split = open_split(config.data, "val", config.seed)
+        source = ChosenPictures(split, spread(count, len(split)))
+    if not len(source):
+        raise UserError(f"task={config.task} has no pictures to look at: {config.task}.images={count}")
+    data = PictureData(config.data, module.convnet, val=source)
+    trainer = make_trainer(
+        enough(config.trainer, len(source)),
+        out,
+        [callback, *progress(config.trainer.enable_progress_bar)],
+        own_samplers=True,
+    )
+    start(config, out)
+    trainer.predict(module, data, return_predictions=False)
+    return sorted(gather(list(data.unreadable)))

@@ -1,0 +1,97 @@
+"""task=class_model and task=mean_image (paper, section 2)."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from callbacks import ClassModels, MeanImage, gather, progress, spread
+from callbacks.class_model_pages import class_model_table
+from callbacks.class_model_store import check_judge, chosen_numbers
+from callbacks.mean_image import load_mean_image
+from deepinside.classifier import Classifier
+from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
+from deepinside.data.module import PictureData, open_split
+from deepinside.data.picture import find_classes
+from deepinside.errors import UserError
+from deepinside.launch import make_trainer, print_table
+from deepinside.load_config import load_config
+from deepinside.models.build import build_convnet
+from deepinside.models.convnet import ConvNet
+from deepinside.tasks.analysis import enough, start
+
+
+def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
+    """Devices share the classes as predict batches."""
+
+    settings, known = config.class_models, module.convnet.classes
+    if settings.compare and settings.compare == chosen_numbers(settings).objective:
+        raise UserError(f"class_models.compare={settings.compare} is what is maximised already: name the other one")
+    classes = find_classes(config.classes, known) if config.classes else spread(settings.count, len(known))
+    shows = config.trainer.enable_progress_bar
+    judge = open_judge(config, module.convnet, classes)
+    callback = ClassModels(
+        settings, classes, out, mean_image=open_mean_image(config, module), judge=judge, progress=shows
+    )
+    quiet = replace(enough(config.trainer, len(classes)), enable_progress_bar=False)  # the callback has its own
+    trainer = make_trainer(quiet, out, [callback], own_samplers=False)
+    if trainer.world_size > len(classes):
+        raise UserError(f"trainer.devices: {trainer.world_size} processes cannot share {len(classes)} classes")
+    batches: DataLoader[Tensor] = DataLoader(torch.tensor(classes), batch_size=settings.batch or 32)  # type: ignore[arg-type]  # a tensor is a sequence of its rows
+    start(config, out)
+    trainer.predict(module, batches, return_predictions=False)
+    if trainer.is_global_zero:
+        print_table(class_model_table(callback.results), 160)
+    return {"classes": callback.results}
+
+
+def open_judge(config: AnalyseConfig, convnet: ConvNet, classes: list[int]) -> ConvNet | None:
+
+    settings = config.class_models
+    if settings.judge is None:
+        if settings.judge_name:
+            raise UserError(f"class_models.judge_name={settings.judge_name} needs class_models.judge, its weights")
+        return None
+    judge = build_convnet(ModelConfig(settings.judge_name or config.model.name, settings.judge), DataConfig())
+    check_judge(judge, convnet, classes)
+    return judge
+
+
+def mean_image_file(config: AnalyseConfig) -> Path | None:
+    """Beside the run's checkpoints, if what is analysed is the run's own net on the run's own data."""
+    if config.run is None:
+        return None
+    own = load_config(AnalyseConfig, [], Path(), Path(config.run) / "config.yaml", without=("name", "out", "trainer"))
+    own.model.weights = str(Path(config.run) / "checkpoints" / "last.ckpt")
+    same = own.model == config.model and own.seed == config.seed
+    for key in ("name", "root", "resize", "crop", "shapes_train"):
+        same = same and getattr(own.data, key) == getattr(config.data, key)
+    return Path(config.run) / "checkpoints" / "mean_image.pt" if same else None
+
+
+def open_mean_image(config: AnalyseConfig, module: Classifier) -> Tensor | None:
+    """The one that is named, else the run's own where there is one."""
+    named, own = config.class_models.mean_image, mean_image_file(config)
+    if named is None and (own is None or not own.is_file()):
+        return None
+    return load_mean_image(Path(named) if named else cast(Path, own), module.convnet.preprocessing.crop)
+
+
+def mean_image(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
+    """Of the training split's centre crops."""
+    source = open_split(config.data, "train", config.seed)
+    own = mean_image_file(config) if config.data.limit is None else None
+    callback = MeanImage(own or out / "mean_image.pt", out)
+    data = PictureData(config.data, module.convnet, val=source)
+    trainer = make_trainer(
+        enough(config.trainer, len(source)),
+        out,
+        [callback, *progress(config.trainer.enable_progress_bar)],
+        own_samplers=True,
+    )
+    start(config, out)
+    trainer.predict(module, data, return_predictions=False)
+    return callback.results | {"unreadable": sorted(gather(list(data.unreadable)))}

@@ -1,0 +1,57 @@
+"""task=localise: boxes from saliency, scored (paper, section 3.2), or scores of guesses that lie in a file."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from callbacks import Localisation, gather, progress
+from deepinside.classifier import Classifier
+from deepinside.config import AnalyseConfig
+from deepinside.data.box_files import boxed_pictures, read_boxes
+from deepinside.data.devkit import read_blacklist
+from deepinside.data.module import PictureData, open_split
+from deepinside.errors import UserError
+from deepinside.launch import make_trainer, print_results, print_trivial_boxes, write_json
+from deepinside.predictions import read_predictions
+from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
+from deepinside.tasks.analysis import start
+
+
+def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
+    """Boxes for the whole validation split, scored."""
+    source = open_split(config.data, "val", config.seed)
+    if not source.has_boxes:
+        raise UserError(f"task=localise needs boxes to score against: there are none for {config.data.root}")
+    callback = Localisation(config.localisation, out)
+    small_batches = replace(config.data, batch_size=8)  # the boxes take the time, not the batch: let progress show
+    data = PictureData(small_batches, module.convnet, val=source)
+    trainer = make_trainer(
+        config.trainer, out, [callback, *progress(config.trainer.enable_progress_bar)], own_samplers=True
+    )
+    start(config, out)
+    trainer.test(module, data, verbose=False)
+    if trainer.is_global_zero:
+        print_results(callback.results)
+    return callback.results | {"unreadable": sorted(gather(list(data.unreadable)))}
+
+
+def score_files(config: AnalyseConfig) -> None:
+    """Without a net: guesses in a file, or boxes that know nothing, against boxes in files or of the data set."""
+    if config.boxes:
+        pictures = read_boxes(Path(config.boxes))
+    else:
+        pictures = boxed_pictures(open_split(config.data, "val", config.seed))
+    if config.localisation.blacklist:
+        pictures = without_boxes(pictures, read_blacklist(Path(config.localisation.blacklist)))
+    if config.predictions:
+        images, ids = [p.name for p in pictures], {p.label_id for p in pictures if p.label_id}
+        guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
+        metrics = score_guesses_in_files(pictures, guesses)
+        print_results(metrics)
+        if metrics["without_guess"]:
+            print(f"{metrics['without_guess']} of {len(pictures)} pictures have no guess and count as wrong")
+    else:
+        metrics = trivial_boxes(pictures)
+        print_trivial_boxes(metrics)
+    if config.out:
+        write_json(Path(config.out) / "metrics.json", metrics)

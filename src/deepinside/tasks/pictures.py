@@ -1,0 +1,32 @@
+"""task=saliency and task=relation: some pictures, looked into (paper, sections 3.1 and 4)."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from callbacks import Relation, SaliencyMaps
+from callbacks.relation import relation_table
+from callbacks.saliency_maps import check_method
+from deepinside.classifier import Classifier
+from deepinside.config import AnalyseConfig
+from deepinside.launch import print_table
+from deepinside.tasks.analysis import look_at_pictures
+
+
+def saliency(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
+    """Of the photographs `images`, or of pictures spread over the validation split."""
+    check_method(module.convnet, config.saliency.method)
+    callback = SaliencyMaps(config.saliency, out)
+    unreadable = look_at_pictures(config, module, out, callback, config.saliency.images)
+    return {"pictures": callback.results, "unreadable": unreadable}
+
+
+def relation(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
+    """Of the photographs `images`, or of pictures spread over the validation split."""
+
+    callback = Relation(out)
+    unreadable = look_at_pictures(config, module, out, callback, config.relation.images)
+    if callback.results:
+        rank_zero_only(print_table)(relation_table(callback.results), 110)
+    return callback.results | {"unreadable": unreadable}
