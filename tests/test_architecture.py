@@ -22,6 +22,8 @@ MAY_USE = {
     "launch": {"config", "errors"},
     "metrics": {"boxes"},
     "predictions": {"boxes", "data", "errors"},
+    "records": {"errors"},
+    "runs": {"errors", "records"},
     "scoring": {"boxes", "data", "errors", "metrics", "predictions"},
     "models": {"config", "data", "errors"},
     "data": {"boxes", "config", "errors", "models"},

@@ -26,7 +26,8 @@ from deepinside.attribution.scores import SCORES
 from deepinside.class_model import PRESETS, Numbers, class_model_picture
 from deepinside.class_model.presets import OPTIMISERS, PARAMETERISATIONS
 from deepinside.classifier import Classifier
-from deepinside.config import ClassModelsConfig, DataConfig, options
+from deepinside.config import ClassModelsConfig, DataConfig
+from deepinside.config.options import options
 from deepinside.data.module import PictureData, open_split
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError

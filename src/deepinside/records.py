@@ -1,0 +1,87 @@
+"""What was found in each picture, as a file: `pictures.jsonl`, a line a picture, which reports and comparisons read.
+
+Plain values only, so that it is read without torch. Boxes are [x0, y0, x1, y1], half-open edges in pixels of the
+original picture.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from deepinside.errors import UserError
+
+FILE = "pictures.jsonl"
+Box = list[float]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A guessed class and its box; iou: the best with any true box, right: by ILSVRC's rule; None without boxes."""
+
+    class_id: str
+    class_name: str
+    posterior: float
+    box: Box
+    iou: float | None = None
+    right: bool | None = None
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """One evaluated picture.
+
+    size: (height, width) of the original. class_id, class_name: its label. boxes: the true ones. known_box: predicted
+    for the label. measures: this picture's own value of every measure that metrics.json averages, by the same names,
+    in `classification` and `localisation`. first_guess, class_known: kinds of error (see `metrics.box_errors`), "" where
+    there are no boxes. picture, saliency: files beside the record, None where they were not kept: the resized picture,
+    and the map of the label's class as an 8-bit grey picture of the same aspect.
+    """
+
+    index: int
+    image: str
+    size: tuple[int, int]
+    class_id: str
+    class_name: str
+    boxes: list[Box]
+    guesses: list[Guess]
+    known_box: Box
+    classification: dict[str, float]
+    localisation: dict[str, float] = field(default_factory=dict)
+    first_guess: str = ""
+    class_known: str = ""
+    picture: str | None = None
+    saliency: str | None = None
+
+
+def write_records(path: Path, records: Iterable[PictureRecord]) -> None:
+    """Written beside and moved into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(asdict(record), allow_nan=False, ensure_ascii=False) + "\n")
+    part.replace(path)
+
+
+def read_records(path: Path) -> list[PictureRecord]:
+    """All of them in the order of the file. Raises UserError that names the line."""
+    return list(_read(path))
+
+
+def _read(path: Path) -> Iterator[PictureRecord]:
+    known = {f.name for f in fields(PictureRecord)}
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    values: dict[str, Any] = json.loads(line)
+                    values = {key: value for key, value in values.items() if key in known}
+                    values["guesses"] = [Guess(**guess) for guess in values["guesses"]]
+                    values["size"] = tuple(values["size"])
+                    yield PictureRecord(**values)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise UserError(f"{path}, line {number}: not a picture that was evaluated ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
