@@ -34,8 +34,8 @@ class PictureRecord:
 
     size: (height, width) of the original. class_id, class_name: its label. boxes: the true ones. known_box: predicted
     for the label. measures: this picture's own value of every measure that metrics.json averages, by the same names,
-    in `classification` and `localisation`. first_guess, class_known: kinds of error (see `metrics.box_errors`), "" where
-    there are no boxes. picture, saliency: files beside the record, None where they were not kept: the resized picture,
+    in `classification` and `localisation`. first_guess, class_known: kinds of error (see `metrics.box_errors`), ""
+    without boxes. picture, saliency: files beside the record, None where they were not kept: the resized picture,
     and the map of the label's class as an 8-bit grey picture of the same aspect.
     """
 
