@@ -1,35 +1,28 @@
 """Look inside a trained ConvNet: see `python analyse.py --help`."""
 
+import sys
+import time
 from pathlib import Path
 
 from deepinside.config import TASKS, AnalyseConfig
-from deepinside.config.options import help_text
+from deepinside.config.help import analysis_help
 from deepinside.errors import UserError
-from deepinside.launch import check_run, newest_run, run_script, write_json
+from deepinside.launch import check_run, if_stopped, newest_run, run_script, write_json
 from deepinside.load_config import argument_value, load_config
 
 RECIPES = Path(__file__).resolve().parent / "configs"
-USAGE = """\
-python analyse.py task=TASK [run=DIR|latest] [config=FILE,...] [key=value ...]
-
-{tasks}
-
-  python analyse.py task=class_model run=latest classes=all
-  python analyse.py task=saliency model.name=resnet18 model.weights=DEFAULT images=photo.jpg,holidays/*.jpg
-  python analyse.py task=relation run=latest
-  python analyse.py task=localise data.name=ilsvrc data.root=DIR model.name=vgg16 model.weights=DEFAULT
-  python analyse.py task=localise boxes=DIR_OR_FILE            # what boxes that know nothing reach
-  python analyse.py task=localise predictions=FILE boxes=DIR_OR_FILE
-
-With run=, data and model are the run's own unless they are given too."""
 
 
 def main(arguments: list[str]) -> None:
     if {"--help", "-h"} & set(arguments):
-        tasks = "\n".join(f"  task={name:<12} {doc}" for name, doc in TASKS.items())
-        print(help_text(AnalyseConfig, USAGE.format(tasks=tasks)))
+        print(analysis_help(argument_value(arguments, "task")))
         return
     given = argument_value(arguments, "run")
+    if argument_value(arguments, "task") == "report":  # of any folder of results, which need not be a run
+        from deepinside.tasks.report import report_again
+
+        report_again(load_config(AnalyseConfig, arguments, RECIPES))
+        return
     run = newest_run(Path("runs")) if given == "latest" else Path(given) if given else None
     below = check_run(run, "run") / "config.yaml" if run else None
     # A preset that is asked for is taken whole: the run's or the recipe's own numbers do not mix into it.
@@ -42,9 +35,10 @@ def main(arguments: list[str]) -> None:
         config.model.weights = str(run / "checkpoints" / "last.ckpt")
     for key, owners, valid in (
         ("classes", ["class_model"], "give all, or names, identifiers or indices"),
-        ("images", ["saliency", "relation"], "give photo.jpg, folder/*.jpg or folder, separated by commas"),
+        ("images", ["saliency", "sanity", "relation"], "give photo.jpg, folder/*.jpg or folder, separated by commas"),
         ("boxes", ["localise"], "give a folder of XML files, LOC_val_solution.csv or localization.txt"),
         ("predictions", ["localise"], "give predictions.csv or submission.txt"),
+        ("runs", ["compare"], "give folders of runs, separated by commas: runs/a,runs/b"),
     ):
         if getattr(config, key) is not None and config.task not in owners:
             raise UserError(f"{key} belongs to task={' and '.join(owners)}, not to task={config.task}")
@@ -54,6 +48,19 @@ def main(arguments: list[str]) -> None:
         from deepinside.tasks.localise import score_files
 
         score_files(config)
+        return
+    if config.task == "compare":
+        if run:
+            raise UserError("task=compare takes runs=runs/a,runs/b, not run=")
+        from deepinside.tasks.compare import compare_runs
+
+        compare_runs(config)
+        return
+    if config.task == "doctor":
+        from deepinside.tasks.doctor import examine
+
+        if not examine(config):
+            sys.exit(1)
         return
     if config.model.weights == "none":
         raise UserError(
@@ -72,20 +79,30 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
     from deepinside.models.build import build_convnet
     from deepinside.tasks.class_model import class_model, mean_image
     from deepinside.tasks.localise import localise
-    from deepinside.tasks.pictures import relation, saliency
+    from deepinside.tasks.pictures import relation, saliency, sanity
+    from deepinside.tasks.report import leave_report
 
-    say = rank_zero_only(print)
+    started, say = time.time(), rank_zero_only(print)
     seed_everything(config.seed, workers=True, verbose=False)
     convnet = build_convnet(config.model, config.data)
     say(f"deepinside: {config.task} -> {out}\n{convnet.summary()}")
     tasks = {"class_model": class_model, "mean_image": mean_image, "saliency": saliency, "relation": relation}
-    tasks["localise"] = localise
-    metrics = tasks[config.task or ""](config, Classifier(convnet), out)
+    tasks |= {"sanity": sanity, "localise": localise}
+    with if_stopped(lambda: _what_is_left(config.task or "", out)):
+        metrics = tasks[config.task or ""](config, Classifier(convnet), out)
     if rank_zero_only.rank == 0:
         write_json(out / "metrics.json", metrics)
         folders = [f"{name}/" for name in ("pictures", "films", "gallery") if any((out / name).glob("*"))]
         print(f"results: {out}   ({', '.join(['metrics.json', *folders])})")
         print(f"look:    tensorboard --logdir {out} --samples_per_plugin images=100")
+        leave_report(out, started)
+
+
+def _what_is_left(task: str, out: Path) -> str:
+    """After Ctrl-C: an analysis replaces the earlier one of its folder when it begins, and has results at its end."""
+    if (out / "metrics.json").exists():
+        return f"task={task} had not begun, the earlier results in {out} are as they were"
+    return f"task={task} had not come to its end, so {out} holds no complete results; the same command starts anew"
 
 
 if __name__ == "__main__":

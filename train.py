@@ -1,16 +1,18 @@
 """Train or fine-tune a ConvNet, watch what it looks at, and measure it: see `python train.py --help`."""
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deepinside.config import TrainConfig, recipe_name
-from deepinside.config.options import help_text
+from deepinside.config.help import training_help
 from deepinside.errors import UserError
 from deepinside.launch import (
     check_run,
     classification_results,
+    if_stopped,
     make_folder,
     make_trainer,
     print_results,
@@ -34,7 +36,7 @@ Defaults that depend on what is trained come from configs/: shapes.yaml, imagene
 
 def main(arguments: list[str]) -> None:
     if {"--help", "-h"} & set(arguments):
-        print(help_text(TrainConfig, USAGE))
+        print(training_help(TrainConfig, USAGE))
         return
     resumed = argument_value(arguments, "resume")
     below = check_run(Path(resumed), "resume") / "config.yaml" if resumed else None
@@ -50,18 +52,29 @@ def train(config: TrainConfig) -> None:
     from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
     from lightning.pytorch.utilities import rank_zero_only
 
-    from callbacks import ClassModels, Localisation, SaliencyMaps, gather, progress, spread
+    from callbacks import (
+        ClassModels,
+        HyperParameters,
+        Localisation,
+        Randomisation,
+        SaliencyMaps,
+        gather,
+        progress,
+        spread,
+    )
     from deepinside.classifier import Classifier
     from deepinside.data.module import PictureData, open_split
     from deepinside.models.build import build_convnet
+    from deepinside.tasks.report import leave_report
 
-    say = rank_zero_only(print)
+    started, say = time.time(), rank_zero_only(print)
     name = config.name or f"{config.data.name}_{config.model.name}"
     out = Path(config.resume or config.out or f"runs/{name}")
     say(f"deepinside: {name} -> {out}   defaults: configs/{recipe_name(config)}.yaml, seed {config.seed}")
 
     seed_everything(config.seed, workers=True, verbose=False)
-    pictures = {split: open_split(config.data, split, config.seed) for split in ("train", "val")}
+    shows = config.trainer.enable_progress_bar and rank_zero_only.rank == 0
+    pictures = {split: open_split(config.data, split, config.seed, shows) for split in ("train", "val")}
     convnet = build_convnet(config.model, config.data, pictures["train"].classes, say)
     data = PictureData(config.data, convnet, **pictures, seed=config.seed)
     module = Classifier(convnet, config.optim)
@@ -69,19 +82,24 @@ def train(config: TrainConfig) -> None:
 
     localised = config.localisation.enabled and pictures["val"].has_boxes
     classes = spread(config.class_models.count, len(convnet.classes))
+    budget = {"max_overhead": config.monitor.max_overhead}
     looks = [
-        ClassModels(config.class_models, classes, out / "class_models"),
-        SaliencyMaps(config.saliency, out / "saliency"),
+        ClassModels(config.class_models, classes, out / "class_models", progress=shows, **budget),
+        SaliencyMaps(config.saliency, out / "saliency", **budget),
     ]
-    localisation = Localisation(config.localisation, out / "localisation") if localised else None
+    localisation = Localisation(config.localisation, out / "localisation", **budget) if localised else None
     checkpoints = [  # two, since Lightning's save_last writes last.ckpt only when best.ckpt is written
         ModelCheckpoint(out / "checkpoints", "best", "val/top1_error", mode="min", enable_version_counter=False),
         ModelCheckpoint(out / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     measured = [localisation] if localisation else []
+    boxes = config.localisation if localised else None
+    sanity = Randomisation(config.sanity, config.saliency, boxes, out / "sanity", seed=config.seed, progress=shows)
     callbacks = [
+        HyperParameters(config),
         *looks,
         *measured,
+        sanity,
         *checkpoints,
         LearningRateMonitor("step"),
         *progress(config.trainer.enable_progress_bar),
@@ -92,14 +110,17 @@ def train(config: TrainConfig) -> None:
         save_config(replace(config, name=name, out=None, resume=None, overwrite=False), out / "config.yaml")
 
     last = out / "checkpoints" / "last.ckpt"
-    trainer.fit(module, data, ckpt_path=str(last) if config.resume else None, weights_only=True)
-    trainer.test(module, data, verbose=False)
+    with if_stopped(lambda: _how_to_go_on(out, trainer.max_epochs, measuring=trainer.state.fn == "test")):
+        trainer.fit(module, data, ckpt_path=str(last) if config.resume else None, weights_only=True)
+        trainer.test(module, data, verbose=False)
 
     unreadable = sorted(set(gather(list(data.unreadable))))
     if trainer.is_global_zero:
         metrics = localisation.results if localisation else classification_results(trainer.callback_metrics)
+        metrics |= {"sanity": sanity.results} if sanity.results else {}
         write_json(out / "metrics.json", metrics | {"unreadable": unreadable})
         _last_words(out, metrics, unreadable)
+        leave_report(out, started)
 
 
 def _prepare_folder(config: TrainConfig, out: Path) -> None:
@@ -110,10 +131,24 @@ def _prepare_folder(config: TrainConfig, out: Path) -> None:
         )
     make_folder(out)
     if not config.resume:
-        for folder in ("checkpoints", "class_models", "saliency", "localisation"):
+        for folder in ("checkpoints", "class_models", "saliency", "localisation", "sanity"):
             shutil.rmtree(out / folder, ignore_errors=True)
-        for file in (*out.glob("events.out.tfevents.*"), *out.glob("metrics.json")):
-            file.unlink()
+        for file in ("events.out.tfevents.*", "metrics.json", "provenance.json", "report.html"):
+            for old in out.glob(file):
+                old.unlink()
+
+
+def _how_to_go_on(out: Path, epochs: int | None, measuring: bool) -> str:
+    """After Ctrl-C: what is kept, and the command that goes on."""
+    import torch
+
+    last = out / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        return f"no epoch was finished, {out} holds nothing to go on from; the same command starts anew"
+    if measuring:
+        return f"the training is done, its measurement is not; python train.py resume={out} makes it"
+    done = torch.load(last, weights_only=True, mmap=True)["epoch"] + 1
+    return f"{out} holds epoch {done} of {epochs}, what came after it is lost; python train.py resume={out} goes on"
 
 
 def _last_words(out: Path, metrics: dict[str, Any], unreadable: list[str]) -> None:

@@ -2,10 +2,25 @@
 
 from callbacks.class_models import ClassModels
 from callbacks.gathering import gather, spread
+from callbacks.hparams import HyperParameters
 from callbacks.localisation import Localisation
 from callbacks.mean_image import MeanImage
 from callbacks.progress import progress
 from callbacks.relation import Relation
 from callbacks.saliency_maps import SaliencyMaps
+from callbacks.sanity import Randomisation
+from callbacks.subject import Pictures
 
-__all__ = ["ClassModels", "Localisation", "MeanImage", "Relation", "SaliencyMaps", "gather", "progress", "spread"]
+__all__ = [
+    "ClassModels",
+    "HyperParameters",
+    "Localisation",
+    "MeanImage",
+    "Pictures",
+    "Randomisation",
+    "Relation",
+    "SaliencyMaps",
+    "gather",
+    "progress",
+    "spread",
+]

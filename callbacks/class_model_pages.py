@@ -1,6 +1,5 @@
 """Class models for people: contact sheets, film strips, traces, the two objectives side by side, tables."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from PIL import Image
 from rich.table import Table
 
 from callbacks.class_model_store import Found, Mean
+from callbacks.film_strips import slug
 from callbacks.gathering import log_picture, save_picture
 from deepinside.plots import draw_class_model, draw_film, draw_traces, sheet, to_tensorboard
 
@@ -36,13 +36,13 @@ def show_class_models(
     if folder is None:
         return
     for name, item, tile in zip(names, found, tiles, strict=True):
-        slug = f"{item.index:04d}_{re.sub(r'[^a-z0-9]+', '_', name.lower()).strip('_')}"
+        file = f"{slug(item.index, name)}.png"
         _log(trainer, "class_models/pictures", tile, item.index)
-        save_picture(tile, folder / "pictures" / f"{slug}.png")
+        save_picture(tile, folder / "pictures" / file)
         if len(item.frames):
             film = draw_film(item.film(mean), name)
             _log(trainer, "class_models/films", film, item.index)
-            save_picture(film, folder / "films" / f"{slug}.png")
+            save_picture(film, folder / "films" / file)
     some = list(zip(names, found, strict=True))[:TRACED]
     _show(trainer, folder, "traces", draw_traces([(name, f.traces) for name, f in some]))
     if compared:

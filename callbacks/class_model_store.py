@@ -67,11 +67,17 @@ def find_class_models(
     *,
     objective: str | None = None,
     frames: int = 0,
+    start: Tensor | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[Found]:
-    """Class models at the ConvNet's own crop size. Raises UserError where one has diverged."""
+    """Class models at the ConvNet's own crop size, begun at `start` (K, 3, h, w) with the full penalty, or at zero.
+
+    Raises UserError where one has diverged.
+    """
     mean, side = convnet.preprocessing.mean, convnet.preprocessing.crop
     numbers = chosen_numbers(settings, objective)
+    if start is not None:
+        numbers = replace(numbers, ramp=0.0)
     models = optimise_class_models(
         convnet,
         torch.tensor(classes),
@@ -80,6 +86,7 @@ def find_class_models(
         **preset(settings.preset, **asdict(numbers)),
         batch=batch_size(settings, convnet.mean.device),
         frames=frames,
+        start=start,
         on_step=on_step,
     )
     traces = torch.stack([models.scores, models.posteriors, models.squared_norms.sqrt()]).cpu()

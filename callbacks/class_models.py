@@ -1,13 +1,15 @@
-"""Class models: in TensorBoard while training, as files at the end, for any number of classes."""
+"""Class models: film strips of how they grow while training, files at the end, for any number of classes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.ascent_progress import AscentProgress
+from callbacks.class_model_growth import add_column, last_found
 from callbacks.class_model_pages import show_class_models
 from callbacks.class_model_store import (
     Found,
@@ -20,80 +22,115 @@ from callbacks.class_model_store import (
     fingerprint,
     judge_pictures,
 )
-from callbacks.gathering import due, gather
-from deepinside.classifier import Classifier
+from callbacks.film_strips import Looks, title
+from callbacks.gathering import gather, spread
+from callbacks.monitor import MAX_OVERHEAD, Monitor
+from callbacks.subject import Pictures, require_pictures
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
 
 
-class ClassModels(Callback):
-    """I* = argmax S_c(I) - lam ||I||^2 (paper, section 2) of some classes every `settings.every` epochs and at test.
+class ClassModels(Monitor):
+    """I* = argmax S_c(I) - lam ||I||^2 (paper, section 2) of some classes, `settings.count` spread ones unless given.
 
-    While training and at test, the processes share the classes; at predict, each batch holds class indices, every
-    class is kept in `<folder>/found/` as soon as it is there, and what lies there already is taken. Logs
-    `class_models/sheet`; with a `folder` also a PNG and a film strip a class, the traces, their sheet. mean_image
-    (3, H, W) in [0, 1]: what the pictures are shown on. judge: another ConvNet that knows the classes, asked at
-    predict whether it sees them. Works on a Classifier; leaves training as it was. Raises UserError where one diverges.
+    While training, every `settings.every` epochs or steps: `class_models/growth/<index>_<name>`, an image a class with
+    a column a look, begun at the zero image or (`settings.warm_start`) at what the last look found. At test, which is
+    their last column: `class_models/sheet`; processes share the classes. At predict, each batch holds class indices,
+    every class is kept in `<folder>/found/` as soon as it is there, and what lies there already is taken. With a
+    `folder` also a PNG and a film strip a class, the traces, their sheet, growth/, and looks/ which a resumed run takes
+    up again. mean_image (3, H, W) in [0, 1]: what the pictures are shown on. judge: another ConvNet that knows the
+    classes, asked at predict whether it sees them. Works on a Classifier, and with `pictures` on any LightningModule;
+    leaves training as it was. Raises UserError where one diverges.
     """
+
+    name = "class_models"
 
     def __init__(
         self,
-        settings: ClassModelsConfig,
-        classes: Sequence[int],
+        settings: ClassModelsConfig | None = None,
+        classes: Sequence[int] | None = None,
         folder: Path | None = None,
         *,
+        pictures: Pictures | None = None,
+        max_overhead: float | None = MAX_OVERHEAD,
         mean_image: Tensor | None = None,
         judge: ConvNet | None = None,
         progress: bool = False,
     ) -> None:
-        self.settings, self.classes, self.folder = settings, list(classes), folder
+        self.settings = settings or ClassModelsConfig(every=1)
+        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures)
+        self.chosen, self.folder = classes, folder
         self.mean_image, self.judge, self.progress = mean_image, judge, progress
-        self.objectives = [chosen_numbers(settings).objective]
-        if settings.compare and settings.compare not in self.objectives:
-            self.objectives.append(settings.compare)
+        self.objectives = [chosen_numbers(self.settings).objective]
+        if self.settings.compare and self.settings.compare not in self.objectives:
+            self.objectives.append(self.settings.compare)
+        self.kept = Looks(folder / "looks" if folder else None)
         self.bar: AscentProgress | None = None
         self.found: list[Found] = []
         self.judged: dict[tuple[int, str], Judgement] = {}
         self.results: list[dict[str, Any]] = []
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if due(trainer, self.settings.every):
-            self._monitor(trainer, pl_module, None)
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        require_pictures(self, trainer, pl_module, self.given, data=False)
+        known = len(self.convnet(pl_module).classes)
+        self.classes = spread(self.settings.count, known) if self.chosen is None else list(self.chosen)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.kept.forget_after(trainer.global_step, trainer)
+
+    def look(self, trainer: Trainer, module: LightningModule) -> None:
+        convnet, mine = self.convnet(module), self._mine(trainer)
+        start = last_found(self.kept, mine) if self.settings.warm_start and mine else None
+        if mine:
+            settings = replace(self.settings, steps=self.settings.look_steps or self.settings.steps)
+            self.found += find_class_models(convnet, mine, settings, start=start)
+        self._grow(trainer, convnet, self._gather(convnet)[0], title(trainer, self.unit))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._monitor(trainer, pl_module, self.folder)
+        convnet, mine = self.convnet(pl_module), self._mine(trainer)
+        if mine:
+            frames = self.settings.frames if self.folder else 0
+            self.bar = self._open_bar(trainer, len(mine))
+            on_step = self.bar.advance if self.bar else None
+            self.found += find_class_models(convnet, mine, self.settings, frames=frames, on_step=on_step)
+            self._close_bar()
+        ordered = self._show(trainer, convnet)
+        steps = self.kept.steps()
+        if steps and steps[-1] < trainer.global_step:
+            self._grow(trainer, convnet, ordered, "end")
 
-    def _monitor(self, trainer: Trainer, module: LightningModule, folder: Path | None) -> None:
-        assert isinstance(module, Classifier)
-        if mine := self.classes[trainer.global_rank :: trainer.world_size]:
-            frames = self.settings.frames if folder else 0
-            self.found += find_class_models(module.convnet, mine, self.settings, frames=frames)
-        self._show(trainer, module, folder)
+    def _mine(self, trainer: Trainer) -> list[int]:
+        return self.classes[trainer.global_rank :: trainer.world_size]
+
+    def _grow(self, trainer: Trainer, convnet: ConvNet, found: list[Found], heading: str) -> None:
+        names = [line["class"] for line in self.results]
+        if found:
+            add_column(trainer, self.kept, self.folder, names, found, self._mean(convnet), heading)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
         if self.folder is None:
             raise UserError("class models of an analysis need a folder")
-        self.store = Store(self.folder / "found", fingerprint(pl_module.convnet, self.settings))
-        mine = -(-len(self.classes) // trainer.world_size) * len(self.objectives)
-        steps = chosen_numbers(self.settings).steps
-        self.bar = AscentProgress(mine, steps) if self.progress and trainer.is_global_zero else None
+        self.store = Store(self.folder / "found", fingerprint(self.convnet(pl_module), self.settings))
+        self.bar = self._open_bar(trainer, -(-len(self.classes) // trainer.world_size) * len(self.objectives))
+
+    def _open_bar(self, trainer: Trainer, classes: int) -> AscentProgress | None:
+        shows = self.progress and trainer.is_global_zero
+        return AscentProgress(classes, chosen_numbers(self.settings).steps) if shows else None
+
+    def _close_bar(self) -> None:
+        if self.bar:
+            self.bar.close()
 
     def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
-        assert isinstance(pl_module, Classifier)
+        convnet = self.convnet(pl_module)
         for objective in self.objectives:
-            found = self._find(pl_module.convnet, batch.tolist(), objective)
+            found = self._find(convnet, batch.tolist(), objective)
             if self.judge:
-                judgements = judge_pictures(self.judge, pl_module.convnet, found, self._mean(pl_module.convnet))
+                judgements = judge_pictures(self.judge, convnet, found, self._mean(convnet))
                 self.judged |= {(f.index, objective): j for f, j in zip(found, judgements, strict=True)}
             self.found += found
 
@@ -121,16 +158,21 @@ class ClassModels(Callback):
         return convnet.preprocessing.mean if self.mean_image is None else self.mean_image
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.bar:
-            self.bar.close()
-        self._show(trainer, pl_module, self.folder)
+        self._show(trainer, self.convnet(pl_module))
+        self._close_bar()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if self.bar:
-            self.bar.close()
+        self._close_bar()
 
-    def _show(self, trainer: Trainer, module: LightningModule, folder: Path | None) -> None:
-        assert isinstance(module, Classifier)
+    def _show(self, trainer: Trainer, convnet: ConvNet) -> list[Found]:
+        ordered, compared = self._gather(convnet)
+        if trainer.is_global_zero and ordered:
+            names = [line["class"] for line in self.results]
+            show_class_models(trainer, self.folder, names, ordered, compared, self.results, self._mean(convnet))
+        return ordered
+
+    def _gather(self, convnet: ConvNet) -> tuple[list[Found], list[Found]]:
+        """What all processes found, in the order of the classes, and the same by the other objective; `results`."""
         gathered = {(f.index, f.objective): f for f in gather(self.found)}
         judged = dict(gather(list(self.judged.items())))
         self.found, self.judged = [], {}
@@ -139,12 +181,11 @@ class ClassModels(Callback):
         compared = (
             [gathered[index, others[0]] for index in self.classes if (index, others[0]) in gathered] if others else []
         )
-        names = [module.convnet.classes.names[index].split(",")[0] for index in self.classes]
+        names = [convnet.classes.names[index].split(",")[0] for index in self.classes]
         self.results = [row(f, name, judged) for f, name in zip(ordered, names, strict=True)]
         for line, other in zip(self.results, compared, strict=False):
             line["compared"] = {k: v for k, v in row(other, "", judged).items() if k not in ("class", "class_index")}
-        if trainer.is_global_zero and ordered:
-            show_class_models(trainer, folder, names, ordered, compared, self.results, self._mean(module.convnet))
+        return ordered, compared
 
 
 def row(found: Found, name: str, judged: dict[tuple[int, str], Judgement]) -> dict[str, Any]:

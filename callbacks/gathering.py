@@ -19,13 +19,6 @@ def spread(count: int, total: int) -> list[int]:
     return sorted(random.Random(0).sample(range(total), min(count, total)))
 
 
-def due(trainer: Trainer, every: int) -> bool:
-    """Whether this validation, in training, is one of every so many epochs, in whole validations; the first counts."""
-    between = trainer.check_val_every_n_epoch or 1
-    validation = trainer.current_epoch // between
-    return every > 0 and not trainer.sanity_checking and validation % max(1, round(every / between)) == 0
-
-
 def gather(items: list[T]) -> list[T]:
     """The items of all processes, on all of them. A collective: every process calls it."""
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():

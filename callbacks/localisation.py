@@ -2,21 +2,25 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
-from callbacks.gathering import due, gather, log_numbers, spread
-from callbacks.outcomes import Outcome, draw_outcomes, localise, measure
-from deepinside.classifier import Classifier
+from callbacks.gathering import gather, log_numbers, spread
+from callbacks.monitor import MAX_OVERHEAD, Monitor
+from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, measure
+from callbacks.subject import Pictures
 from deepinside.config import LocalisationConfig
 from deepinside.data.devkit import read_blacklist, read_label_ids
 from deepinside.data.module import WholePicture
+from deepinside.errors import UserError
 from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, summarise
+from deepinside.models.convnet import ConvNet
 from deepinside.predictions import write_csv, write_submission
+from deepinside.records import FILE, write_records
 
 CURVES = (
     "top1_error",
@@ -29,68 +33,83 @@ CURVES = (
 )
 
 
-class Localisation(Callback):
-    """Localises (paper, section 3.2) some validation pictures every `settings.every` epochs, and all of them at test.
+class Localisation(Monitor):
+    """Localises (paper, section 3.2) `settings.images` validation pictures every `settings.every` epochs or steps, and
+    all of them at test.
 
     Logs `localisation/*` and, at test, `test_localisation/*`: the main measures of the method, of the centred 72% box
     and of the whole picture. At test, `results` is what metrics.json holds (see `metrics.summarise`); with a `folder`
-    it gets predictions.csv, submission.txt (with `settings.label_ids`), `settings.pictures` panels, and gallery/ with
-    the first `settings.gallery` pictures of each kind of error. Works on a Classifier; leaves training as it was.
+    it gets pictures.jsonl with `settings.kept` pictures and maps in kept/, predictions.csv, submission.txt (with
+    `settings.label_ids`), `settings.pictures` panels, and gallery/ with the first `settings.gallery` pictures of each
+    kind of error. Works on a Classifier, and with `pictures` that have boxes on any LightningModule; leaves training
+    as it was.
     """
 
-    def __init__(self, settings: LocalisationConfig, folder: Path | None = None) -> None:
-        self.settings, self.folder = settings, folder
+    name = "localisation"
+
+    def __init__(
+        self,
+        settings: LocalisationConfig | None = None,
+        folder: Path | None = None,
+        *,
+        pictures: Pictures | None = None,
+        max_overhead: float | None = MAX_OVERHEAD,
+    ) -> None:
+        self.settings, self.folder = settings or LocalisationConfig(every=1), folder
+        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures)
         self.error, self.max_box = LocalisationError(), MaxBoxAccuracy()
         self.outcomes: list[Outcome] = []
         self.kinds: Counter[str] = Counter()
         self.results: dict[str, Any] = {}
         self.seconds = 0.0
-        self.blacklist = read_blacklist(Path(settings.blacklist)) if settings.blacklist else set()
+        self.blacklist = read_blacklist(Path(self.settings.blacklist)) if self.settings.blacklist else set()
         self.numbers: Mapping[str, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if self.given is not None and self.given.boxes is None:
+            raise UserError("Localisation needs the objects' boxes: Pictures(..., boxes=[tensor (M, 4), ...])")
         if self.settings.label_ids:
-            self.numbers = read_label_ids(self.settings.label_ids, _classifier(pl_module).convnet.classes.ids)
+            self.numbers = read_label_ids(self.settings.label_ids, self.convnet(pl_module).classes.ids)
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def look(self, trainer: Trainer, module: LightningModule) -> None:
+        convnet, error = self.convnet(module), self.error.to(module.device)
+        error.reset()
+        for picture in self._labelled(self.pictures(trainer, self.settings.images)):
+            error.update(localise(convnet, picture, self.settings).score)
+        log_numbers(trainer, _curves(error.compute(), "localisation"))
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.error, self.max_box = self.error.to(pl_module.device), self.max_box.to(pl_module.device)
         self.outcomes, self.kinds, self.seconds = [], Counter[str](), 0.0
         self.error.reset()
         self.max_box.reset()
 
-    on_test_epoch_start = on_validation_epoch_start
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
-    ) -> None:
-        if due(trainer, self.settings.every):
-            total = len(trainer.val_dataloaders.dataset)  # type: ignore[union-attr]
-            wanted = set(spread(self.settings.images, total))
-            for picture in self._pictures(batch):
-                if picture.index in wanted:
-                    self.error.update(localise(_classifier(pl_module).convnet, picture, self.settings).score)
-
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
-        total = len(trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
-        drawn = set(spread(self.settings.pictures, total))
+        if self.given is None:
+            self._measure(trainer, self.convnet(pl_module), batch["pictures"])
+
+    def _measure(self, trainer: Trainer, convnet: ConvNet, pictures: Iterable[WholePicture]) -> None:
+        total = self._total(trainer)
+        drawn, kept = set(spread(self.settings.pictures, total)), set(spread(self.settings.kept, total))
         start = time.monotonic()
-        for picture in self._pictures(batch):
-            outcome = measure(_classifier(pl_module).convnet, picture, self.settings)
+        for picture in self._labelled(pictures):
+            outcome = measure(convnet, picture, self.settings)
             self.error.update(outcome.score)
             if outcome.hits is not None:
                 self.max_box.update(outcome.hits)
             self.kinds[outcome.first_guess] += 1
+            if self.folder and picture.index in kept:
+                outcome = keep(outcome, self.folder)
             shown = picture.index in drawn or (self.folder and self.kinds[outcome.first_guess] <= self.settings.gallery)
             self.outcomes.append(outcome if shown else replace(outcome, explanation=None))
         self.seconds += time.monotonic() - start
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if due(trainer, self.settings.every):
-            log_numbers(trainer, _curves(self.error.compute(), "localisation"))
-
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.given is not None:
+            self._measure(trainer, self.convnet(pl_module), self.pictures(trainer, self._total(trainer)))
         seconds = max(gather([self.seconds]))
         measured: dict[str, Any] = self.error.compute()
         for row, values in self.max_box.compute().items():
@@ -104,24 +123,25 @@ class Localisation(Callback):
         log_numbers(trainer, _curves(measured, "test_localisation"))  # other pictures, so another curve
         if self.folder is not None:
             write_csv(self.folder / "predictions.csv", (row for outcome in outcomes for row in outcome.rows))
+            write_records(self.folder / FILE, (outcome.record for outcome in outcomes if outcome.record))
             if self.numbers:
-                total = len(trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
                 found = {outcome.index: outcome.guesses for outcome in outcomes}
-                write_submission(self.folder / "submission.txt", map(found.get, range(total)), self.numbers)
-        total = len(trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
-        draw_outcomes(trainer, outcomes, set(spread(self.settings.pictures, total)), self.settings.gallery, self.folder)
+                write_submission(
+                    self.folder / "submission.txt", map(found.get, range(self._total(trainer))), self.numbers
+                )
+        drawn = set(spread(self.settings.pictures, self._total(trainer)))
+        draw_outcomes(trainer, outcomes, drawn, self.settings.gallery, self.folder)
 
-    def _pictures(self, batch: Any) -> Iterator[WholePicture]:
+    def _total(self, trainer: Trainer) -> int:
+        """How many pictures the test measures."""
+        return len(self.given or trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
+
+    def _labelled(self, pictures: Iterable[WholePicture]) -> Iterator[WholePicture]:
         """Those with a label; one of the blacklist comes without its boxes."""
-        for picture in batch["pictures"]:
+        for picture in pictures:
             if picture.label >= 0:
                 listed = picture.name in self.blacklist
                 yield replace(picture, boxes=picture.boxes[:0]) if listed else picture
-
-
-def _classifier(module: LightningModule) -> Classifier:
-    assert isinstance(module, Classifier)
-    return module
 
 
 def _curves(measured: dict[str, Any], tag: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """One picture localised, scored and ready to be drawn; the drawings of all of them."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from PIL import Image
 from torch import Tensor
 
 from callbacks.gathering import log_picture, save_picture
+from callbacks.kept import keep_files, make_record
 from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import iou, scale_boxes, to_inclusive, to_whole_pixels
 from deepinside.config import LocalisationConfig
 from deepinside.data.module import WholePicture
 from deepinside.localisation.locate import Located, locate
 from deepinside.metrics import (
-    KINDS,
     PictureScore,
     box_error,
     centre_hits,
@@ -28,6 +29,7 @@ from deepinside.metrics import (
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import Explanation, draw_explanation, sheet
 from deepinside.predictions import COLUMNS, Guesses
+from deepinside.records import KINDS, PictureRecord
 
 PAGE = 12  # panels on a page of the gallery
 
@@ -37,7 +39,8 @@ class Outcome:
     """One picture: its rows of predictions.csv, its guesses and its score.
 
     With true boxes also `hits`, its `threshold_hits` and `centre_hits` stacked (2, 4, 100), and the kinds of error of
-    its first guess and of the box for its own class. explanation: what there is to draw of it.
+    its first guess and of the box for its own class. record: its line of pictures.jsonl; explanation: what there is to
+    draw of it.
     """
 
     index: int
@@ -47,6 +50,7 @@ class Outcome:
     hits: Tensor | None = None
     first_guess: str = ""
     class_known: str = ""
+    record: PictureRecord | None = None
     explanation: Explanation | None = None
 
 
@@ -67,7 +71,18 @@ def measure(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfi
         truth = scale_boxes(picture.boxes, picture.size, _size(picture.frame))
         hits = torch.stack([threshold_hits(found.saliency, truth), centre_hits(picture.boxes, picture.size)])
     shown = _explanation(convnet, picture, found, kinds[1], known)
-    return replace(outcome, hits=hits, first_guess=kinds[0], class_known=kinds[1], explanation=shown)
+    record = make_record(convnet, picture, found, boxes, known, outcome.score, kinds)
+    return replace(outcome, hits=hits, first_guess=kinds[0], class_known=kinds[1], record=record, explanation=shown)
+
+
+def keep(outcome: Outcome, folder: Path) -> Outcome:
+    """The picture and its map as small files in the folder, named by the record."""
+    assert outcome.record is not None
+    assert outcome.explanation is not None
+    return replace(
+        outcome,
+        record=keep_files(outcome.record, outcome.explanation.frame, outcome.explanation.saliency, folder),
+    )
 
 
 def draw_outcomes(
@@ -133,9 +148,12 @@ def _explanation(convnet: ConvNet, picture: WholePicture, found: Located, kind: 
     names = [name.split(",")[0] for name in convnet.classes.names]
     truth = scale_boxes(picture.boxes, picture.size, _size(picture.frame))
     best = f"{names[int(found.classes[0])]} P = {float(found.posteriors[0]):.2f}"
-    judged = f"   box: {kind.replace('_', ' ')}, IoU {float(iou(known[None], picture.boxes).max()):.2f}" if kind else ""
-    caption = f"{names[picture.label]}   first guess: {best}{judged}"
-    return Explanation(picture.frame, found.saliency, caption, found.mask, found.box[None], truth)
+    judged = ""
+    if kind:  # rounded down: an IoU of 0.498 is wrong
+        judged = f": {kind.replace('_', ' ')}, IoU {math.floor(100 * iou(known[None], picture.boxes).max()) / 100:.2f}"
+    caption = f"{names[picture.label]}{judged}   first guess: {best}"
+    boxes = found.box[None], truth
+    return Explanation(picture.frame, found.saliency, caption, found.mask, *boxes, found.seeds, found.evidence)
 
 
 def _size(frame: Tensor) -> tuple[int, int]:

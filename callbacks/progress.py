@@ -1,48 +1,92 @@
-"""Progress: a live bar on a terminal, one plain line an epoch elsewhere."""
+"""Progress of the Trainer: a line an epoch, and in between a live bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+
+from deepinside.progress import Bar, spell
+
+SHOWN = ("train/loss", "val/loss", "val/top1_error")
 
 
-class PlainProgress(Callback):
-    """Prints a line after each validation, and for test and predict every ten seconds how far they are."""
+class TrainerProgress(Callback):
+    """Batches of training, validation, test and predict, each with the time left; after an epoch its main numbers."""
 
     def __init__(self) -> None:
-        self.start = self.printed = time.monotonic()
+        self.bars: list[Bar] = []
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking:
-            values = {k: float(v) for k, v in trainer.callback_metrics.items()}
-            numbers = "  ".join(
-                f"{k} {values[k]:.4f}" for k in ("train/loss", "val/loss", "val/top1_error") if k in values
-            )
-            seconds = time.monotonic() - self.start
-            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  {seconds:.0f} s", flush=True)
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start, self.first_step = time.monotonic(), trainer.global_step
 
-    def on_test_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        self._batch(trainer, "test", trainer.num_test_batches)
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        of = f" of {trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+        self._open(trainer, f"epoch {trainer.current_epoch + 1}{of}", [trainer.num_training_batches])
 
-    def on_predict_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        self._batch(trainer, "analysis", trainer.num_predict_batches)
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._advance()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+        if trainer.is_global_zero:
+            values = {key: float(trainer.callback_metrics[key]) for key in SHOWN if key in trainer.callback_metrics}
+            numbers = "  ".join(f"{key} {value:.4f}" for key, value in values.items())
+            of = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+            print(f"epoch {trainer.current_epoch + 1}{of}  {numbers}  {self._time(trainer)}", flush=True)
+
+    def _time(self, trainer: Trainer) -> str:
+        seconds, steps = time.monotonic() - self.start, trainer.global_step - self.first_step
+        left = trainer.estimated_stepping_batches - trainer.global_step
+        if steps <= 0 or not 0 < left < float("inf"):
+            return spell(seconds)
+        return f"{spell(seconds)}, about {spell(seconds * left / steps)} left"
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        total = trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
+        self._open(trainer, "validation", total)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.printed, self.batches = time.monotonic(), 0
+        self._open(trainer, "test", trainer.num_test_batches)
 
-    on_predict_start = on_test_start
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._open(trainer, "analysis", trainer.num_predict_batches)
 
-    def _batch(self, trainer: Trainer, what: str, totals: list[int | float]) -> None:
-        self.batches += 1
-        if trainer.is_global_zero and time.monotonic() - self.printed > 10:
-            self.printed = time.monotonic()
-            print(f"{what}: batch {self.batches} of {sum(totals):g}", flush=True)
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self._advance()
+
+    def on_test_batch_end(self, *_: Any) -> None:
+        self._advance()
+
+    def on_predict_batch_end(self, *_: Any) -> None:
+        self._advance()
+
+    def on_validation_end(self, *_: Any) -> None:
+        self._close()
+
+    def on_test_end(self, *_: Any) -> None:
+        self._close()
+
+    def on_predict_end(self, *_: Any) -> None:
+        self._close()
+
+    def on_exception(self, *_: Any) -> None:
+        while self.bars:
+            self._close()
+
+    def _open(self, trainer: Trainer, what: str, batches: list[int | float]) -> None:
+        total = sum(batches)
+        bar = Bar(what, total if total < float("inf") else None, "batches", enabled=trainer.is_global_zero)
+        self.bars.append(bar)
+
+    def _advance(self) -> None:
+        if self.bars:
+            self.bars[-1].advance()
+
+    def _close(self) -> None:
+        if self.bars:
+            self.bars.pop().close()
 
 
 def progress(enabled: bool) -> list[Callback]:
     """The callbacks that show progress: none if it is not wanted."""
-    if not enabled:
-        return []
-    return [RichProgressBar(refresh_rate=5) if sys.stdout.isatty() else PlainProgress()]
+    return [TrainerProgress()] if enabled else []

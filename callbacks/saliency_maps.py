@@ -1,104 +1,150 @@
-"""Saliency maps of a fixed set of pictures: in TensorBoard while training, as PNG files at the end."""
+"""Saliency maps of a fixed set of pictures: film strips and drift while training, PNG files at the end."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from numpy.typing import NDArray
 from torch import Tensor
 
-from callbacks.gathering import due, gather, log_picture, save_picture, spread
+from callbacks.film_strips import Looks, show_strips, shrink, slug, title
+from callbacks.gathering import gather, log_numbers, log_picture, save_picture
+from callbacks.monitor import MAX_OVERHEAD, Monitor
+from callbacks.subject import Pictures
 from deepinside.attribution.crops import CROPS, crop_saliency
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.saliency import saliency
-from deepinside.classifier import Classifier
 from deepinside.config import SaliencyConfig
 from deepinside.data.module import WholePicture
+from deepinside.metrics.agreement import SMALLEST, agreement
 from deepinside.models.convnet import ConvNet
-from deepinside.plots import Explanation, draw_explanation, sheet
+from deepinside.plots import Explanation, Pixels, draw_explanation, heat, sheet
+
+Shown = list[tuple[dict[str, Any], Explanation]]
 
 
-class SaliencyMaps(Callback):
+class SaliencyMaps(Monitor):
     """Saliency maps (paper, section 3.1) of `settings.images` validation pictures, at predict of all that come.
 
-    Shown every `settings.every` epochs, at test and at predict. c is the picture's own class, or the best-scored one
-    where there is none. Logs `saliency/pictures`; with a `folder` also a PNG a picture and their sheet. Works on a
-    Classifier; leaves training as it was. Raises UserError at the start where the method has no meaning for the net.
+    c is the picture's own class, or the best-scored one where there is none. While training, every `settings.every`
+    epochs or steps: `saliency/films/<index>_<class>`, an image a picture with a column a look, and how much maps
+    resemble those of the look before, `saliency/drift_spearman` and `saliency/drift_ssim` (see `metrics.agreement`). At
+    test, which is the films' last column, and at predict: `saliency/pictures`.
+    With a `folder`: films/, looks/ which a resumed run takes up again, pictures/ and sheet.png. Works on a Classifier,
+    and with `pictures` on any LightningModule; leaves training as it was. Raises UserError at the start where the
+    method has no meaning for the net, or pictures are missing.
     """
 
-    def __init__(self, settings: SaliencyConfig, folder: Path | None = None) -> None:
-        self.settings, self.folder = settings, folder
-        self.shown: list[tuple[dict[str, Any], Explanation]] = []
+    name = "saliency"
+
+    def __init__(
+        self,
+        settings: SaliencyConfig | None = None,
+        folder: Path | None = None,
+        *,
+        pictures: Pictures | None = None,
+        max_overhead: float | None = MAX_OVERHEAD,
+    ) -> None:
+        self.settings = settings or SaliencyConfig()
+        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures)
+        self.folder = folder
+        self.kept = Looks(folder / "looks" if folder else None)
+        self.shown: Shown = []
         self.results: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        assert isinstance(pl_module, Classifier)
-        check_method(pl_module.convnet, self.settings.method)
+        super().setup(trainer, pl_module, stage)
+        check_method(self.convnet(pl_module), self.settings.method)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        if due(trainer, self.settings.every):
-            self._explain(pl_module, batch, self._chosen(trainer.val_dataloaders))
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.kept.forget_after(trainer.global_step, trainer)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._explain(pl_module, batch, self._chosen(trainer.test_dataloaders))
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._explain(pl_module, batch, None)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if due(trainer, self.settings.every):
-            self._show(trainer, None)
+    def look(self, trainer: Trainer, module: LightningModule) -> None:
+        self._add_column(trainer, self._explain_fixed(trainer, module), title(trainer, self.unit))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show(trainer, self.folder)
+        shown = self._explain_fixed(trainer, pl_module)
+        steps = self.kept.steps()
+        if steps and steps[-1] < trainer.global_step:
+            self._add_column(trainer, shown, "end")
+        self._show(trainer, shown)
 
-    on_predict_epoch_end = on_test_epoch_end
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
+    ) -> None:
+        if self.given is None:
+            convnet = self.convnet(pl_module)
+            self.shown += [explain(convnet, picture, self.settings) for picture in batch["pictures"]]
 
-    def _chosen(self, loader: Any) -> set[int]:
-        return set(spread(self.settings.images, len(loader.dataset)))
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found, self.shown = _in_order(self.shown), []
+        self._show(trainer, self._explain_fixed(trainer, pl_module) if self.given else found)
 
-    def _explain(self, module: LightningModule, batch: Any, wanted: set[int] | None) -> None:
-        assert isinstance(module, Classifier)
-        for picture in batch["pictures"]:
-            if wanted is None or picture.index in wanted:
-                self.shown.append(explain(module.convnet, picture, self.settings))
+    def _explain_fixed(self, trainer: Trainer, module: LightningModule) -> Shown:
+        convnet = self.convnet(module)
+        pictures = self.pictures(trainer, self.settings.images)
+        return _in_order([explain(convnet, picture, self.settings) for picture in pictures])
 
-    def _show(self, trainer: Trainer, folder: Path | None) -> None:
-        shown = sorted(gather(self.shown), key=lambda item: int(item[0]["index"]))
-        self.results, self.shown = [row for row, _ in shown], []
+    def _add_column(self, trainer: Trainer, shown: Shown, heading: str) -> None:
+        self.results = [row for row, _ in shown]
+        if not trainer.is_global_zero or not shown:
+            return
+        earlier = self.kept.steps()
+        maps = {str(row["index"]): _reduced(explanation.saliency) for row, explanation in shown}
+        if earlier:
+            log_numbers(trainer, drift(self.kept.read(earlier[-1])[1], maps))
+        self.kept.add(trainer, heading, maps)
+        captions, first = {}, {}
+        for row, explanation in shown:
+            key = str(row["index"])
+            name = slug(row["index"], row["class"] if row["labelled"] else "", 5)  # the best-scored class may change
+            captions[key] = (name, explanation.caption)
+            first[key] = ("picture", np.ascontiguousarray(explanation.frame.permute(1, 2, 0).cpu().numpy()))
+        folder = self.folder / "films" if self.folder else None
+        show_strips(trainer, self.kept, "saliency/films", folder, captions, _drawn, first)
+
+    def _show(self, trainer: Trainer, shown: Shown) -> None:
+        self.results = [row for row, _ in shown]
         if not trainer.is_global_zero or not shown:
             return
         panels = [draw_explanation(explanation) for _, explanation in shown]
         overview = sheet(panels, min(2, len(panels)))
         log_picture(trainer, "saliency/pictures", overview)
-        if folder is not None:
+        if self.folder is not None:
             for row, panel in zip(self.results, panels, strict=True):
-                save_picture(panel, folder / "pictures" / f"{row['index']:05d}_{Path(row['image']).name}.png")
-            save_picture(overview, folder / "sheet.png")
+                save_picture(panel, self.folder / "pictures" / f"{row['index']:05d}_{Path(row['image']).name}.png")
+            save_picture(overview, self.folder / "sheet.png")
+
+
+def _in_order(shown: Shown) -> Shown:
+    """Those of all processes. A collective."""
+    return sorted(gather(shown), key=lambda item: int(item[0]["index"]))
+
+
+def _reduced(saliency: Tensor) -> NDArray[np.float16]:
+    """As it is kept: small, and over its maximum, since a gradient may be too small for 16 bits."""
+    small = shrink(saliency[None].float())[0]
+    return np.asarray((small / (float(small.max()) or 1.0)).half().numpy())
+
+
+def _drawn(kept: NDArray[np.float16]) -> Pixels:
+    return heat(torch.from_numpy(kept.astype(np.float32)))
+
+
+def drift(before: dict[str, NDArray[np.float16]], now: dict[str, NDArray[np.float16]]) -> dict[str, float]:
+    """The mean agreement of each picture's maps at two looks, by the tags they are logged under; 1: unchanged."""
+    pairs = [
+        (torch.from_numpy(before[key]).float(), torch.from_numpy(now[key]).float()) for key in now if key in before
+    ]
+    found = [agreement(a[None], b[None]) for a, b in pairs if a.shape == b.shape and min(a.shape) >= SMALLEST]
+    if not found:
+        return {}
+    spearman, ssim = (torch.cat(values).nanmean() for values in zip(*found, strict=True))
+    means = {"saliency/drift_spearman": float(spearman), "saliency/drift_ssim": float(ssim)}
+    return {tag: value for tag, value in means.items() if value == value}  # NaN where every map was constant
 
 
 def check_method(convnet: ConvNet, method: str) -> None:
@@ -113,6 +159,9 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
     """What there is to say of a picture (its class, score, posterior: means over crops) and its map for that class."""
     height, width = picture.frame.shape[-2:]
     image = picture.frame.to(convnet.mean.device).float() / 255
+    crops = CROPS[settings.crops](height, width, convnet.preprocessing.crop)
+    if len({(crop.top, crop.left, crop.side) for crop in crops}) == 1:  # the picture has the crop's size
+        crops = list(dict.fromkeys(crops))
 
     def choose(scores: Tensor) -> Tensor:
         best = scores.softmax(1).mean(0).argmax()
@@ -121,7 +170,7 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
     found = crop_saliency(
         convnet,
         image,
-        CROPS[settings.crops](height, width, convnet.preprocessing.crop),
+        crops,
         choose,
         settings.method,
         score=settings.score,
@@ -133,4 +182,4 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
     name = convnet.classes.names[label].split(",")[0]
     explanation = Explanation(picture.frame, found.maps[0].cpu(), f"{name}   S = {score:.1f}   P = {posterior:.2f}")
     row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
-    return {**row, "score": score, "posterior": posterior}, explanation
+    return {**row, "labelled": picture.label >= 0, "score": score, "posterior": posterior}, explanation

@@ -11,27 +11,38 @@ SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "callbacks").glob("*.p
 
 # Every room, and the rooms it may use. Rooms below `config` take tensors, arrays and plain arguments.
 MAY_USE = {
+    "doctor": {"config", "data", "errors", "models", "progress"},
     "errors": set(),
     "boxes": {"errors"},
     "attribution": {"errors"},
     "class_model": {"attribution"},
     "localisation": {"attribution", "boxes", "errors"},
     "plots": {"boxes"},
-    "config": set(),
+    "compare": {"errors", "records", "runs"},
+    "config": {"errors"},
     "load_config": {"config", "errors"},
     "launch": {"config", "errors"},
-    "metrics": {"boxes"},
+    "metrics": {"boxes", "records"},
     "predictions": {"boxes", "data", "errors"},
+    "progress": set(),
     "records": {"errors"},
     "runs": {"errors", "records"},
+    "events": set(),
+    "provenance": set(),
+    "report": {"compare", "config", "errors", "events", "provenance", "records", "runs"},
     "scoring": {"boxes", "data", "errors", "metrics", "predictions"},
     "models": {"config", "data", "errors"},
-    "data": {"boxes", "config", "errors", "models"},
+    "data": {"boxes", "config", "errors", "models", "progress"},
     "classifier": {"config", "data", "errors", "models"},
 }
 # Above the callbacks: what analyse.py's tasks do with them. Like callbacks/, it may use everything.
 TASKS = "tasks"
-ALONE = {"maxflow": "src/deepinside/localisation/graph_cut.py", "matplotlib": "src/deepinside/plots.py"}
+ALONE = {
+    "maxflow": {"src/deepinside/localisation/graph_cut.py"},
+    "matplotlib": {"src/deepinside/plots.py"},
+    "tensorboard": {"callbacks/hparams.py", "src/deepinside/events.py"},  # writes, reads
+    "jinja2": {"src/deepinside/report/page.py"},
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -60,7 +71,7 @@ def test_imports_follow_the_plan(path: Path) -> None:
         assert not any(name.split(".")[0] == "lightning" for name in imports(path))
     for package, only in ALONE.items():
         if any(name.split(".")[0] == package for name in imports(path)):
-            assert str(path.relative_to(ROOT)) == only
+            assert str(path.relative_to(ROOT)) in only
 
 
 def test_every_room_is_in_the_plan() -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from deepinside.boxes import iou
-from deepinside.metrics import KINDS, box_error, guess_error
+from deepinside.metrics import box_error, guess_error
+from deepinside.records import KINDS
 
 ONE = torch.tensor([[40.0, 40.0, 60.0, 60.0]])
 PAIR = torch.tensor([[10.0, 10.0, 30.0, 30.0], [60.0, 10.0, 80.0, 30.0]])

@@ -1,7 +1,6 @@
 """The callbacks watch and leave training as it is, bit by bit; the metrics count exactly."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from torch import nn
 
 from callbacks import ClassModels, Localisation, SaliencyMaps, spread
-from callbacks.gathering import due
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
 from deepinside.data.box_files import boxed_pictures
@@ -62,14 +60,15 @@ def fit(tmp_path: Path, watchers: list[Callback]) -> tuple[dict[str, torch.Tenso
 
 def test_training_is_the_same_bit_by_bit(tmp_path: Path) -> None:
     watchers: list[Callback] = [
-        ClassModels(ClassModelsConfig(every=1, steps=2, jitter=2), [0, 5]),
-        SaliencyMaps(SaliencyConfig(images=4)),
-        Localisation(LocalisationConfig(every=1, images=4)),
+        ClassModels(ClassModelsConfig(every=1, steps=2, jitter=2, warm_start=True), [0, 5], max_overhead=None),
+        SaliencyMaps(SaliencyConfig(images=4, every=2, unit="steps"), max_overhead=None),
+        Localisation(LocalisationConfig(every=1, images=4), max_overhead=None),
     ]
     watched, watched_end, module = fit(tmp_path / "a", watchers)
     alone, alone_end, _ = fit(tmp_path / "b", [])
     assert [len(w.results) for w in watchers[:2]] == [2, 4]  # type: ignore[attr-defined]
     assert int(watchers[2].error.images) == 4  # type: ignore[attr-defined]
+    assert [w.looks for w in watchers] == [2, 3, 2]  # type: ignore[attr-defined]
     assert watched.keys() == alone.keys()
     assert all(torch.equal(watched[key], alone[key]) for key in alone)
     assert torch.equal(watched_end.next, alone_end.next)
@@ -130,19 +129,6 @@ def test_a_diverged_net_is_one_line() -> None:
     nn.init.constant_(module.convnet.net[5].weight, float("nan"))  # type: ignore[index, arg-type]
     with pytest.raises(UserError, match=r"training diverged, lower optim\.lr"):
         module.validation_step({"image": torch.rand(2, 3, 64, 64), "label": torch.tensor([3, 4])}, 0)
-
-
-@pytest.mark.parametrize(
-    ("between", "every", "shown"), [(1, 1, [0, 1, 2, 3]), (1, 2, [0, 2]), (2, 2, [1, 3]), (2, 4, [1, 5])]
-)
-def test_periods_hold_whatever_the_validations_period(between: int, every: int, shown: list[int]) -> None:
-    validated = [epoch for epoch in range(between * 4) if (epoch + 1) % between == 0]
-    found = [
-        epoch
-        for epoch in validated
-        if due(SimpleNamespace(check_val_every_n_epoch=between, sanity_checking=False, current_epoch=epoch), every)  # type: ignore[arg-type]
-    ]
-    assert found[: len(shown)] == shown
 
 
 def test_labels_follow_the_convnets_class_order() -> None:

@@ -380,3 +380,18 @@ def test_a_net_without_parameters_has_class_models() -> None:
     assert (found.images[0, 1] > 1).all()
     assert (found.images[0, [0, 2]] == 0).all()
     assert not found.shut.any()
+
+
+def test_a_given_start_is_where_the_ascent_begins() -> None:
+    """From the optimum of a linear score it goes nowhere; of another size it is resized; batches keep classes apart."""
+    model, lam, classes = Linear().double(), 0.05, torch.tensor([2, 0, 1])
+    optimum = model.weight.detach()[classes] / (2 * lam)
+    find = partial(optimise_class_models, model, classes, (6, 6), MEAN, regulariser=squared_norm(lam), ramp=0.0)
+    found = find(start=optimum, steps=3, batch=2, optimiser=partial(SGD, lr=1.0), frames=2)
+    torch.testing.assert_close(found.images, optimum)
+    torch.testing.assert_close(found.frames[:, 0], optimum)
+    torch.testing.assert_close(found.squared_norms[0], optimum.square().flatten(1).sum(1))
+    small = find(start=torch.ones(3, 3, 2, 3), steps=1, optimiser=partial(SGD, lr=0.0))
+    torch.testing.assert_close(small.images, torch.ones(3, 3, 6, 6).double())
+    with pytest.raises(ValueError, match=r"start must be \(3, 3, h, w\)"):
+        find(start=torch.ones(2, 3, 6, 6))

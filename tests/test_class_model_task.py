@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import DataLoader
 
 from callbacks import ClassModels, MeanImage, class_model_store
-from callbacks.ascent_progress import AscentProgress
 from callbacks.class_model_pages import class_model_table
 from callbacks.mean_image import load_mean_image
 from deepinside.attribution.scores import SCORES
@@ -392,18 +390,3 @@ def test_the_configuration_offers_what_the_library_has() -> None:
     assert set(known["optimiser"]) == set(OPTIMISERS)
     assert set(known["objective"]) == set(known["compare"]) == set(SCORES)
     assert {f.name for f in fields(Numbers)} <= set(known)
-
-
-def test_progress_moves_within_batches_and_tells_the_time(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = iter([0.0, 1.0, 11.0, 12.0, 22.0])
-    monkeypatch.setattr("callbacks.ascent_progress.time.monotonic", partial(next, now))
-    shown = AscentProgress(20, 10)
-    shown.skip(10)
-    shown.advance(4, 5)
-    shown.advance(4, 1)
-    shown.advance(4, 4)
-    lines = capsys.readouterr().out.splitlines()
-    # 20 of the 100 missing class steps took 11 s; 40 of them took 22 s.
-    assert lines == ["class models: 12.0 of 20, about 44 s to go", "class models: 14.0 of 20, about 33 s to go"]

@@ -1,12 +1,15 @@
 """The configuration: layers in their order, and every mistake answered by one line that helps."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from deepinside.config import AnalyseConfig, TrainConfig, recipe_name
+from deepinside.config import TASKS, AnalyseConfig, TrainConfig, recipe_name
+from deepinside.config.help import SECTIONS, TASK_HELP, TRAINING_ONLY, analysis_help, training_help
+from deepinside.config.options import options
 from deepinside.errors import UserError
 from deepinside.load_config import load_config, save_config
 
@@ -118,3 +121,39 @@ def test_scripts_end_with_code_2_and_one_line(arguments: list[str]) -> None:
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_help_with_examples_that_load(task: str) -> None:
+    shown = analysis_help(task)
+    examples = re.findall(rf"^  python analyse\.py (task={task}\b.*)$", shown, re.MULTILINE)
+    assert examples
+    assert f"python analyse.py {examples[0]}\n" in analysis_help(None)
+    for example in examples:
+        assert load_config(AnalyseConfig, example.split(), RECIPES).task == task
+        for key in re.findall(r"(\S+)=", example):
+            assert f"\n  {key}=" in shown, f"{key} is in an example of task={task}, but not among its keys"
+
+
+def test_help_of_a_task_has_its_keys_alone_and_the_table_has_no_dead_ones() -> None:
+    shown = analysis_help("localise")
+    assert all(f"\n  {key}=" in shown for key in ("boxes", "data.root", "localisation.preset", "trainer.devices"))
+    assert not any(
+        f"\n  {key}=" in shown for key in ("classes", "class_models.lam", "localisation.every", "data.erase")
+    )
+    assert set(TASK_HELP) == set(TASKS)
+    keys = [key for key, _ in options(AnalyseConfig)]
+    patterns = {p.lstrip("-") for p in (*TRAINING_ONLY, *(p for told in TASK_HELP.values() for p in told.keys))}
+    for pattern in patterns:
+        assert any(key.startswith(pattern) if pattern.endswith(".") else key == pattern for key in keys), pattern
+    sections = {key.rpartition(".")[0] for schema in (TrainConfig, AnalyseConfig) for key, _ in options(schema)}
+    assert sections <= set(SECTIONS)
+    assert training_help(TrainConfig, "").count("\n  ") == len(list(options(TrainConfig)))
+
+
+def test_help_of_an_unknown_task_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"task=localize is not one of .*; did you mean 'localise'\?"):
+        analysis_help("localize")
+    command = f"{sys.executable} {ROOT / 'analyse.py'} --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

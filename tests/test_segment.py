@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deepinside.boxes import iou, mask_to_box, whole_box
 from deepinside.errors import UserError
-from deepinside.localisation.colour import colour_table, fit_mixture, log_density, monomials
+from deepinside.localisation.colour import fit_mixture, log_density, monomials
 from deepinside.localisation.presets import PRESETS, find_preset
 from deepinside.localisation.segment import _data_costs, largest_component, object_box, segment
 
@@ -92,18 +92,16 @@ def test_mixture_is_deterministic_and_leaves_the_global_generator_alone() -> Non
     assert (np.random.get_state()[1] == state).all()  # type: ignore[index]
 
 
-def test_colour_table_has_the_mean_of_every_occupied_bin() -> None:
-    pixels = np.random.default_rng(0).random((9, 11, 3))
-    pixels[0, 0], pixels[0, 1] = 0.0, 1.0
-    table, index = colour_table(pixels, 4)
-    place = np.minimum((pixels * 4).astype(int), 3).reshape(-1, 3)
-    assert table.shape[1] == len(np.unique(place, axis=0)) < 64
-    for k in range(table.shape[1]):
-        members = pixels.reshape(-1, 3)[index == k]
-        assert len(np.unique(place[index == k], axis=0)) == 1
-        assert table[:, k] == pytest.approx(members.mean(axis=0))
-    fine, where = colour_table(pixels, 256)  # every pixel has a bin of its own
-    assert fine.T[where] == pytest.approx(pixels.reshape(-1, 3))
+def test_single_precision_in_blocks_is_enough() -> None:
+    generator = np.random.default_rng(1)
+    colours = generator.random((3, 20001)) - 0.5  # more than two blocks
+    mixture = fit_mixture(monomials(synthetic_colours().T - 0.5), 5)
+    exact = log_density(monomials(colours), mixture)
+    single = log_density(monomials(colours.astype(np.float32)), mixture)
+    assert single.dtype == np.float32
+    assert single == pytest.approx(exact, rel=1e-4, abs=1e-3)
+    logs = mixture @ monomials(colours)
+    assert exact == pytest.approx(np.logaddexp.reduce(logs, axis=0))
 
 
 def test_data_costs_are_minus_log_of_the_share() -> None:

@@ -21,6 +21,7 @@ from deepinside.data.picture import Classes
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
+from deepinside.records import read_records
 
 from . import trees
 
@@ -35,6 +36,7 @@ SMALL = (
     "class_models.steps=4",
     "localisation.images=4",
     "localisation.pictures=2",
+    "sanity.images=2",
 )
 EVERY = ("localisation.every=1", "class_models.every=1", "trainer.log_every_n_steps=1")
 
@@ -125,8 +127,13 @@ def test_tensorboard_holds_curves_and_pictures(trained: Path) -> None:
     assert [e.step for e in logged.Scalars("val/top1_error")] == [2, 5]
     assert [e.step for e in logged.Scalars("localisation_centre_box/gt_known_accuracy")] == [3, 6]
     assert [e.step for e in logged.Scalars("test_localisation/mean_iou")] == [6]
-    assert len(logged.Images("saliency/pictures")) == 3  # two epochs and the test
-    assert len(logged.Images("class_models/sheet")) == 3
+    tags = logged.Tags()["images"]
+    films = [tag for tag in tags if tag.startswith(("saliency/films/", "class_models/growth/"))]
+    assert len(films) == 6
+    for tag in films:
+        assert [e.step for e in logged.Images(tag)] == [3, 6]
+    assert len(logged.Images("saliency/pictures")) == 1  # the test
+    assert len(logged.Images("class_models/sheet")) == 1
     assert len(logged.Images("localisation/pictures")) == 1
 
 
@@ -176,11 +183,16 @@ def test_two_processes_evaluate_every_picture_once(tmp_path: Path, devices: int)
         names = [row["image"] for row in csv.DictReader(file) if row["rank"] == "1"]
     assert names == sorted(names)
     assert len(set(names)) == len(names) == 27
+    records = read_records(tmp_path / "localisation" / "pictures.jsonl")
+    assert [record.image for record in records] == names
+    kept = {str(file) for record in records for file in (record.picture, record.saliency)}
+    assert kept == {f"kept/{path.name}" for path in (tmp_path / "localisation" / "kept").iterdir()}
+    assert len(kept) == 2 * 27
     logged = events(tmp_path)
     assert [e.value for e in logged.Scalars("val/images")] == [27.0]
     assert [e.value for e in logged.Scalars("test/images")] == [27.0]
     assert len(list((tmp_path / "class_models" / "pictures").glob("*.png"))) == 3
-    assert len(logged.Images("saliency/pictures")) == 2
+    assert len(logged.Images("saliency/pictures")) == 1
     same = ("task=localise", f"run={tmp_path}", f"out={tmp_path / 'alone'}", "trainer.accelerator=cpu")
     run("analyse.py", *same)
     together, alone = read_json(tmp_path / "metrics.json"), read_json(tmp_path / "alone" / "metrics.json")
@@ -328,6 +340,6 @@ def test_a_folder_without_boxes_is_classified(tmp_path: Path) -> None:
     run("train.py", "data.name=folder", f"data.root={root}", "model.name=squeezenet1_1", *small, f"out={out}")
     metrics = read_json(out / "metrics.json")
     assert metrics["images"] == 2
-    assert set(metrics) == {"images", "classification", "unreadable"}
+    assert set(metrics) == {"images", "classification", "sanity", "unreadable"}
     done = run("analyse.py", "task=localise", f"run={out}", code=2)
     assert "needs boxes" in done.stderr

@@ -3,9 +3,11 @@
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +26,17 @@ if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --he
 
 
 def run_script(main: Callable[[list[str]], None]) -> None:
-    """Calls `main` with the command line; a UserError becomes one line on stderr and exit code 2."""
+    """Calls `main` with the command line; a UserError becomes one line on stderr and exit code 2, Ctrl-C code 130."""
     try:
         main(sys.argv[1:])
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not _is_interrupt(error):
+            raise
+        _say_stopped(error)
+        sys.exit(130)
+    except BrokenPipeError:  # `--help | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except UserError as error:
         print(f"error: {error}".replace("error: config error", "config error"), file=sys.stderr)
         sys.exit(2)
@@ -37,6 +47,33 @@ def run_script(main: Callable[[list[str]], None]) -> None:
         sys.exit(2)
 
 
+@contextmanager
+def if_stopped(words: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C in here ends the script with these words: what was saved, and how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not _is_interrupt(error):
+            raise
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the words may take a moment
+        raise KeyboardInterrupt(_words(error) or words()) from None
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Lightning's Trainer turns Ctrl-C into SystemExit(1), raised while it handles the KeyboardInterrupt."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) if isinstance(error, KeyboardInterrupt) else ""
+
+
+def _say_stopped(error: BaseException) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while Python ends would print a traceback
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # Ctrl-C reaches every process of a terminal, one of them speaks
+        print(f"stopped: {_words(error) or 'the same command starts anew'}", file=sys.stderr)
+
+
 def make_trainer(config: TrainerConfig, out: Path, callbacks: Sequence["Callback"], own_samplers: bool) -> "Trainer":
     """Lightning's Trainer with a TensorBoard logger in `out`. What Lightning refuses becomes a UserError."""
     from lightning.pytorch import Trainer
@@ -44,7 +81,7 @@ def make_trainer(config: TrainerConfig, out: Path, callbacks: Sequence["Callback
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     quieten()
-    options = asdict(config) | {"enable_progress_bar": config.enable_progress_bar and sys.stdout.isatty()}
+    options = asdict(config) | {"enable_progress_bar": False}  # callbacks/progress.py shows it
     logger = TensorBoardLogger(out, name="", version="", default_hp_metric=False)
     try:
         return Trainer(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,11 +14,16 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 TILE = 240  # height of a tile, pixels
+STRIP = 112  # height of a film strip's columns, pixels
 GAP = 8
 INK, PAPER, SOFT = (28, 30, 36), (255, 255, 255), (110, 114, 122)
 TRUTH_COLOUR, GUESS_COLOUR = (46, 204, 113), (255, 82, 54)
+OBJECT_COLOUR, BACKGROUND_COLOUR, LINE_COLOUR = (255, 214, 10), (64, 156, 255), (90, 220, 230)
+SPARSE = 0.03  # seeds that cover less of the picture are drawn three pixels wide
 
 Pixels = NDArray[np.uint8]
+Title = Sequence[tuple[str, tuple[int, int, int] | None]]
+"""Words, each after a square of its colour where it has one."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class Explanation:
     """What there is to show of one picture.
 
     frame: uint8 (3, H, W); saliency (H, W) >= 0; mask (H, W) bool; guess and truth: boxes (M, 4), half-open edges in
-    pixels of the frame; caption: one line below.
+    pixels of the frame; caption: one line below. What the cut went by: seeds (H, W), 1 object, -1 background, 0 free,
+    or evidence (H, W) >= 0, neutral at 1.
     """
 
     frame: Tensor
@@ -34,38 +41,88 @@ class Explanation:
     mask: Tensor | None = None
     guess: Tensor | None = None
     truth: Tensor | None = None
+    seeds: Tensor | None = None
+    evidence: Tensor | None = None
 
 
 def heat(saliency: Tensor, quantile: float = 0.995) -> Pixels:
     """(H, W) >= 0 -> uint8 (H, W, 3): magma over [0, the quantile]: single bright pixels do not darken the rest."""
-    top = float(torch.quantile(saliency.flatten().float(), quantile)) or float(saliency.max()) or 1.0
-    coloured = colormaps["magma"]((saliency / top).clamp(0, 1).cpu().numpy())[..., :3]
+    coloured = colormaps["magma"](_scaled(saliency, quantile).cpu().numpy())[..., :3]
     return np.asarray(coloured * 255).astype(np.uint8)
 
 
+def grey_map(saliency: Tensor, quantile: float = 0.995) -> Pixels:
+    """The same map uncoloured: uint8 (H, W)."""
+    return np.asarray((_scaled(saliency, quantile) * 255).round().to(torch.uint8).cpu().numpy())
+
+
+def _scaled(saliency: Tensor, quantile: float) -> Tensor:
+    """(H, W) >= 0 -> [0, 1], the quantile and what is above it at 1."""
+    top = float(torch.quantile(saliency.flatten().float(), quantile)) or float(saliency.max()) or 1.0
+    return (saliency / top).clamp(0, 1)
+
+
 def draw_explanation(shown: Explanation) -> Image.Image:
-    """picture | saliency | overlay | mask and boxes (truth green, prediction red), with the caption below."""
-    picture = _pixels(shown.frame)
-    warm = heat(shown.saliency)
-    strength = (warm.max(-1, keepdims=True) / 255.0) ** 0.7
-    overlay = (picture * 0.75 * (1 - strength) + warm * strength).clip(0, 255).astype(np.uint8)
-    tiles = [("picture", _tile(picture)), ("saliency", _tile(warm)), ("overlay", _tile(overlay))]
+    """picture | saliency | what the cut went by, or the map over the picture | mask and boxes; the caption below."""
+    picture, warm = _pixels(shown.frame), heat(shown.saliency)
+    tiles: list[tuple[str | Title, Image.Image]] = [("picture", _tile(picture)), ("saliency", _tile(warm))]
+    if shown.seeds is not None:
+        words = [("seeds: object", OBJECT_COLOUR), ("background", BACKGROUND_COLOUR)]
+        tiles.append((words, _with_seeds(shown.seeds, picture)))
+    elif shown.evidence is not None:
+        tiles.append(([("evidence", None), ("neutral", LINE_COLOUR)], _with_evidence(shown.evidence, picture)))
+    else:
+        tiles.append(("overlay", _tile(overlay(picture, warm))))
     if shown.mask is not None:
-        tiles.append(("GraphCut, boxes", _with_boxes(shown, picture)))
+        cut = "cut" if shown.evidence is None else "first look's cut"  # the box is the mean of two looks
+        tiles.append(([(cut, None), ("box", GUESS_COLOUR), ("truth", TRUTH_COLOUR)], _with_boxes(shown, picture)))
     return _captioned(_row(tiles), shown.caption)
+
+
+def overlay(picture: Pixels, warm: Pixels) -> Pixels:
+    """A map as `heat` colours it over its picture, both (H, W, 3)."""
+    strength = (warm.max(-1, keepdims=True) / 255.0) ** 0.7
+    return (picture * 0.75 * (1 - strength) + warm * strength).clip(0, 255).astype(np.uint8)
+
+
+def _faint(picture: Pixels) -> NDArray[np.float64]:
+    return np.asarray(picture.mean(-1, keepdims=True) * 0.35 + 20)
+
+
+def _with_seeds(seeds: Tensor, picture: Pixels) -> Image.Image:
+    tile = _tile(_faint(picture).repeat(3, -1).astype(np.uint8))
+    for sign, colour in ((-1, BACKGROUND_COLOUR), (1, OBJECT_COLOUR)):
+        marks = (seeds == sign).float()
+        if marks.mean() < SPARSE and tile.height < 2 * len(picture):
+            marks = functional.max_pool2d(marks[None], 3, 1, 1)[0]
+        stencil = Image.fromarray((255 * marks).to(torch.uint8).cpu().numpy())
+        tile.paste(colour, (0, 0), stencil.resize(tile.size, Image.Resampling.NEAREST))
+    return tile
+
+
+def _with_evidence(evidence: Tensor, picture: Pixels) -> Image.Image:
+    tile = _tile(overlay(picture, heat(evidence)))
+    inside = functional.interpolate(evidence[None, None].float(), (tile.height, tile.width), mode="bilinear")[0] > 1
+    rim = functional.max_pool2d(inside.float(), 3, 1, 1)[0] - inside[0].float()
+    tile.paste(LINE_COLOUR, (0, 0), Image.fromarray((255 * rim).to(torch.uint8).cpu().numpy()))
+    return tile
 
 
 def _with_boxes(shown: Explanation, picture: Pixels) -> Image.Image:
     assert shown.mask is not None
-    mask = shown.mask.cpu().numpy()[..., None]
-    grey = picture.mean(-1, keepdims=True) * 0.35 + 20
-    tile = _tile(np.where(mask, picture, grey).astype(np.uint8))
-    zoom = tile.height / picture.shape[0]
+    cut = np.where(shown.mask.cpu().numpy()[..., None], picture, _faint(picture)).astype(np.uint8)
+    return draw_boxes(cut, shown.truth, shown.guess)
+
+
+def draw_boxes(pixels: Pixels, truth: Tensor | None, guess: Tensor | None) -> Image.Image:
+    """(H, W, 3) as a tile, with boxes (M, 4) in pixels of (H, W): truth green, prediction red."""
+    tile = _tile(pixels)
+    zoom = torch.tensor([tile.width / pixels.shape[1], tile.height / pixels.shape[0]]).repeat(2)
     draw = ImageDraw.Draw(tile)
-    for boxes, colour in ((shown.truth, TRUTH_COLOUR), (shown.guess, GUESS_COLOUR)):
-        for x0, y0, x1, y1 in (boxes * zoom).tolist() if boxes is not None else []:
+    for boxes, colour, width in ((guess, GUESS_COLOUR, 5), (truth, TRUTH_COLOUR, 3)):  # equal ones both show
+        for x0, y0, x1, y1 in (boxes.cpu() * zoom).tolist() if boxes is not None else []:
             corners = (x0, y0, min(x1, tile.width) - 1, min(y1, tile.height) - 1)
-            draw.rectangle(corners, outline=colour, width=3)
+            draw.rectangle(corners, outline=colour, width=width)
     return tile
 
 
@@ -97,6 +154,11 @@ def draw_film(frames: Tensor, caption: str) -> Image.Image:
     strip = Image.fromarray(np.concatenate([_pixels(frame) for frame in frames], axis=1))
     zoom = max(1, round(TILE / 2 / strip.height))
     return _captioned(strip.resize((strip.width * zoom, strip.height * zoom), Image.Resampling.BICUBIC), caption)
+
+
+def draw_strip(columns: Sequence[tuple[str, Pixels]], caption: str, height: int = STRIP) -> Image.Image:
+    """Small tiles in a row, each a title and uint8 (h, w, 3), with the caption below: one thing at many times."""
+    return _captioned(_row([(title, _tile(pixels, height)) for title, pixels in columns]), caption)
 
 
 def draw_traces(traces: Sequence[tuple[str, Tensor]]) -> Image.Image:
@@ -139,18 +201,24 @@ def _pixels(frame: Tensor) -> Pixels:
     return frame.permute(1, 2, 0).cpu().numpy()
 
 
-def _tile(pixels: Pixels) -> Image.Image:
+def _tile(pixels: Pixels, tall: int = TILE) -> Image.Image:
     """Scaled to the height of a tile; very long pictures keep their shape up to three times as wide."""
     height, width = pixels.shape[:2]
-    wide = max(1, min(round(width * TILE / height), 3 * TILE))
-    return Image.fromarray(pixels).resize((wide, TILE), Image.Resampling.BICUBIC)
+    wide = max(1, min(round(width * tall / height), 3 * tall))
+    return Image.fromarray(pixels).resize((wide, tall), Image.Resampling.BICUBIC)
 
 
-def _row(tiles: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+def _row(tiles: Sequence[tuple[str | Title, Image.Image]]) -> Image.Image:
     titled = []
     for title, tile in tiles:
         framed = Image.new("RGB", (tile.width, tile.height + 18), PAPER)
-        ImageDraw.Draw(framed).text((0, 1), title, SOFT, _font(12))
+        draw, x = ImageDraw.Draw(framed), 0.0
+        for word, colour in [(title, None)] if isinstance(title, str) else title:
+            if colour:
+                draw.rectangle((x, 4, x + 8, 12), fill=colour)
+                x += 11
+            draw.text((x, 1), word, SOFT, _font(11))
+            x += _font(11).getlength(word) + 6
         framed.paste(tile, (0, 18))
         titled.append(framed)
     canvas = Image.new("RGB", (sum(t.width + GAP for t in titled) - GAP, titled[0].height), PAPER)

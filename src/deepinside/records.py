@@ -15,6 +15,18 @@ from deepinside.errors import UserError
 FILE = "pictures.jsonl"
 Box = list[float]
 
+KINDS = {
+    "right": "IoU >= 0.5 with any true box",
+    "wrong_class": "the first guess is of another class (only where the class is guessed)",
+    "several_instances": "the box holds at least half of each of two or more true boxes",
+    "too_large": "it holds at least 80% of the true box nearest to it",
+    "too_small": "at least 80% of it lie in the nearest true box, it has at least a quarter of that one's area",
+    "a_part": "at least 80% of it lie in the nearest true box, it has less than a quarter of that one's area",
+    "wrong_instance": "IoU < 0.1 with every true box: on another thing, or an instance that has no box",
+    "shifted": "everything else: it overlaps the nearest true box, and neither holds the other",
+}
+"""Kinds of error and their rules, tried in this order (`metrics.box_errors`). Nearest: the true box of greatest IoU."""
+
 
 @dataclass(frozen=True)
 class Guess:

@@ -56,13 +56,14 @@ class Pieces:
 
 @dataclass
 class Ascent:
-    """The ascent of one batch of classes."""
+    """The ascent of one batch of classes; begin: I of the first of them, to start at in place of the zero image."""
 
     bare: nn.Module
     classes: Tensor
     centre: Tensor
     plan: Plan
     pieces: Pieces
+    begin: Tensor | None = None
     step: int = 0
     trace: list[Tensor] = field(default_factory=list)
     film: list[Tensor] = field(default_factory=list)
@@ -74,7 +75,7 @@ class Ascent:
         """
         plan = self.plan
         self.generator = torch.Generator().manual_seed(plan.seed)
-        images, shut = _start(self.bare, self.centre, self.classes, plan.size)
+        images, shut = _start(self.bare, self.centre, self.classes, plan.size, self.begin)
         self.result = images
         self.taken = torch.full_like(self.classes, plan.steps)
         self.best = torch.full((len(images),), -torch.inf).to(images)
@@ -169,14 +170,17 @@ def _scores(bare: nn.Module, picture: Tensor, channels_last: bool) -> Tensor:
     return scores
 
 
-def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-    """The zero image; faint noise, drawn by class, where the score has no gradient at all there. And who has none.
+def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: Size, begin: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Images to `begin` at, else the zero image; faint noise, drawn by class, where the score has no gradient at all
+    there. And who has none.
 
     A ReLU before the soft-max (SqueezeNet has one) can be shut for a class all over the zero image, which then is a
     stationary point. The noise grows from 4 to 128 grey levels until the class has a gradient; a class that has none
     even then is `shut`, bool (K,).
     """
     images = centre.new_zeros(len(classes), 3, *size)
+    if begin is not None:
+        images[: len(begin)] = _resize(begin, size)
     shut = torch.zeros_like(classes, dtype=torch.bool)
     for sigma in (0, 4, 8, 16, 32, 64, 128):
         for i in shut.nonzero()[:, 0].tolist():

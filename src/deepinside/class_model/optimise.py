@@ -64,6 +64,7 @@ def optimise_class_models(
     batch: int | None = None,
     frames: int = 0,
     seed: int = 0,
+    start: Tensor | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> ClassModels:
     """I* = argmax_I S_c(I) - R(I) by gradient ascent from the zero image, weights fixed (paper, section 2).
@@ -81,6 +82,8 @@ def optimise_class_models(
     ramp: R grows from 0 to its full weight over this share of the steps: near the zero image scores rise so slowly
     that the full penalty would make it a local maximum for some classes. What is maximised in the end is the same.
     Where the zero image gives a class no gradient at all, its ascent starts from faint noise instead.
+    start: (K, 3, h, w), I to begin at in place of the zero image, enlarged or shrunk to `size`; where it is an optimum
+    for a net that has changed little since, ramp=0 and few steps will do.
 
     tolerance: a class stops when, at full penalty, objective - R has not risen by this share of itself for `patience`
     steps; 0: never. frames: how many pictures to keep of the way, closer together where the picture changes faster.
@@ -95,6 +98,8 @@ def optimise_class_models(
     if classes.ndim != 1 or not len(classes):
         raise ValueError(f"classes must be (K,) with K >= 1, got {tuple(classes.shape)}")
     _check_numbers(size, mean, steps=steps, octaves=octaves, batch=1 if batch is None else batch)
+    if start is not None and (start.ndim != 4 or start.shape[:2] != (len(classes), 3)):
+        raise ValueError(f"start must be ({len(classes)}, 3, h, w), got {tuple(start.shape)}")
     plan = Plan(size, steps, ramp, octaves, tolerance, patience, frames, seed)
     pieces = Pieces(
         parameterisation or Pixels(),
@@ -108,9 +113,11 @@ def optimise_class_models(
         tensors = (t for t in chain(bare.parameters(), bare.buffers()) if t.is_floating_point())
         like = next(tensors, torch.zeros(()))  # a net may have neither
         centre = like.new_tensor(mean).view(3, 1, 1)
-        for some in classes.to(like.device).clone().split(batch or len(classes)):  # may come from inference mode
-            padded = F.pad(some[None], (0, (batch or len(some)) - len(some)), "replicate")[0]
-            ascent = Ascent(bare, padded, centre, plan, pieces)
+        together = batch or len(classes)
+        for i, some in enumerate(classes.to(like.device).clone().split(together)):  # may come from inference mode
+            padded = F.pad(some[None], (0, together - len(some)), "replicate")[0]
+            first = None if start is None else start[i * together : (i + 1) * together].to(like)
+            ascent = Ascent(bare, padded, centre, plan, pieces, first)
             found.append([part[: len(some)] for part in ascent.run(len(some), on_step)])
     images, score, chance, shut, traces, taken, film = (torch.cat(parts) for parts in zip(*found, strict=True))
     scores, posteriors, squares = traces.unbind(1)

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from deepinside.config.options import option
 
+UNIT = ("epochs", "what `every` counts: epochs, or steps of the optimiser", ("epochs", "steps"))
+
 
 @dataclass
 class ClassModelsConfig:
-    every: int = option(
-        0, "epochs between two class-model sheets in TensorBoard while training; 0: only at the end", low=0
-    )
+    every: int = option(0, "epochs or steps between two looks while training; 0: only at the end", low=0)
+    unit: str = option(*UNIT)
+    warm_start: bool = option(False, "while training: a look begins at what the last one found, not at the zero image")
+    look_steps: int | None = option(None, "while training: ascent steps of a look, at most; null: steps", low=1)
     count: int = option(10, "classes shown by train.py, spread over the class list; 0: none", low=0)
     preset: str = option(
         "paper",
@@ -50,7 +53,8 @@ class ClassModelsConfig:
 
 @dataclass
 class SaliencyConfig:
-    every: int = option(1, "epochs between two saliency sheets while training; 0: only at the end", low=0)
+    every: int = option(1, "epochs or steps between two looks while training; 0: only at the end", low=0)
+    unit: str = option(*UNIT)
     images: int = option(8, "validation pictures shown, spread over the split; 0: none", low=0)
     crops: str = option(
         "ten",
@@ -75,7 +79,8 @@ class RelationConfig:
 
 @dataclass
 class LocalisationConfig:
-    every: int = option(0, "epochs between two measurements while training; 0: only at the end", low=0)
+    every: int = option(0, "epochs or steps between two measurements while training; 0: only at the end", low=0)
+    unit: str = option(*UNIT)
     images: int = option(100, "pictures measured while training, spread over the split; the end measures all", low=1)
     enabled: bool = option(True, "measure boxes at the end, where the data has boxes")
     preset: str = option("paper", "GraphCut's numbers: paper, vgg or best", ("paper", "vgg", "best"))
@@ -85,7 +90,20 @@ class LocalisationConfig:
     blur: float = option(0.0, "beyond the paper: Gaussian sigma on the map, pixels of the resized picture", low=0)
     pictures: int = option(24, "pictures drawn as PNG and in TensorBoard", low=0)
     gallery: int = option(6, "pictures of each kind of error drawn in gallery/", low=0)
+    kept: int = option(200, "pictures kept with their maps for the report, spread over the split", low=0)
     blacklist: str | None = option(None, "file of validation pictures that count for the classification alone")
     label_ids: str | None = option(
         None, "numbers of submission.txt: file of the devkit (meta.mat, map_clsloc.txt), or wnid; null: not written"
     )
+
+
+@dataclass
+class SanityConfig:
+    images: int = option(16, "validation pictures whose maps are made anew with randomised weights; 0: none", low=0)
+    stages: int = option(8, "stages in which the weights are randomised, from the last layer down", low=1)
+
+
+@dataclass
+class DoctorConfig:
+    pictures: int = option(500, "pictures of each split that are decoded, spread over it", low=0)
+    annotations: int = option(10000, "XMLs of each split that are read, spread over it", low=0)

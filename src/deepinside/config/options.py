@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any, cast
 
 
@@ -16,15 +16,6 @@ def option(default: Any, doc: str, choices: Sequence[str] = (), low: float = -ma
 
 def section(schema: type) -> Any:
     return field(default_factory=schema)
-
-
-def help_text(schema: type, usage: str) -> str:
-    lines = [usage, "", "Every key with its default:"]
-    for key, f in options(schema):
-        default = f.default if f.default is not MISSING else cast(Any, f.default_factory)()
-        value = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
-        lines.append(f"  {f'{key}={value}':<42} # {f.metadata['doc']}")
-    return "\n".join(lines)
 
 
 def options(schema: type, prefix: str = "") -> Iterator[tuple[str, Any]]:

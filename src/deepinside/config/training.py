@@ -80,3 +80,12 @@ class OptimConfig:
     step_epochs: int = option(30, "step: epochs between two drops", low=1)
     warmup_epochs: float = option(0.0, "epochs in which the rate grows linearly from 0 (cosine)", low=0)
     freeze: bool = option(False, "train the head alone")
+
+
+@dataclass
+class MonitorConfig:
+    max_overhead: float | None = option(
+        0.05,
+        "share of the training time that each kind of look may take: its period grows to keep it; null: any",
+        low=0.001,
+    )

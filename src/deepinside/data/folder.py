@@ -43,6 +43,10 @@ class PictureFolder:
     def __len__(self) -> int:
         return len(self._paths)
 
+    def file(self, index: int) -> Path:
+        """Where picture `index` lies."""
+        return self._paths[index]
+
     def read(self, index: int) -> Picture:
         """Picture `index`; raises UnreadablePicture."""
         path = self._paths[index]

@@ -21,7 +21,7 @@ LISTS = {"train": ("train_cls", "train_loc"), "val": ("val",)}
 
 
 @dataclass(frozen=True)
-class _Tree:
+class Tree:
     """Where one split keeps its parts. Only `pictures` is certain to exist."""
 
     pictures: Path
@@ -43,17 +43,17 @@ class ILSVRC:
     Class i is the i-th of the mapping's sorted WNIDs; without a mapping, of the training (else validation) folders'
     names. Order of pictures: ImageSets/CLS-LOC/{train_cls,train_loc,val}.txt where there is one, else sorted by path;
     `limit` keeps the first so many. A picture's class is its folder's name, else its row's in the CSV, else its XML's.
-    A listed picture that is missing is an UnreadablePicture when it is read. Raises UserError where the tree lacks what
-    is needed.
+    `files` are paths below `tree.pictures`, with forward slashes; a listed one that is missing is an UnreadablePicture
+    when it is read. Raises UserError where the tree lacks what is needed.
     """
 
     def __init__(self, root: Path, split: str, limit: int | None = None) -> None:
-        self._tree = tree = _find_tree(existing_folder(root), split)
-        self._files = _list_files(tree)[: check_limit(limit)]
-        if not self._files:
+        self.tree = tree = find_tree(existing_folder(root), split)
+        self.files = _list_files(tree)[: check_limit(limit)]
+        if not self.files:
             raise UserError(f"no pictures in {tree.pictures}")
         has_xmls = bool(tree.annotations.is_dir() and os.listdir(tree.annotations))
-        in_folders = "/" in self._files[0]
+        in_folders = "/" in self.files[0]
         # The CSV is one file, 50,000 XMLs are not: it gives the labels. The boxes come from the XMLs, one at a time
         # when a picture is read, because only they tell the size that the boxes refer to; without XMLs, from the CSV.
         wanted = tree.table.is_file() and not (in_folders and has_xmls)
@@ -61,17 +61,21 @@ class ILSVRC:
         self.has_boxes = has_xmls or any(self._table.values())
         self.classes = _read_classes(tree)
         numbers = {wnid: number for number, wnid in enumerate(self.classes.ids)}
-        self.labels = [self._label(file, numbers) for file in self._files]
+        self.labels = [self._label(file, numbers) for file in self.files]
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.files)
+
+    def file(self, index: int) -> Path:
+        """Where picture `index` lies, or is said to lie."""
+        return self.tree.pictures / self.files[index]
 
     def read(self, index: int) -> Picture:
         """Picture `index` with every box of its class; raises UnreadablePicture, UserError for a malformed XML."""
-        file = self._tree.pictures / self._files[index]
+        file = self.file(index)
         image = decode(file)
         label = self.labels[index]
-        size, found = self._annotation(self._files[index])
+        size, found = self._annotation(self.files[index])
         boxes = [box for wnid, box in found if wnid == self.classes.ids[label]]
         return Picture(image, label, fit_boxes(boxes, size, (image.shape[1], image.shape[2])), file.stem, index)
 
@@ -79,13 +83,13 @@ class ILSVRC:
         """The size that the boxes refer to, (0, 0) where it is unknown, and [(WNID, box), ...]."""
         stem = os.path.splitext(file)[0]
         # Validation XMLs lie in one folder even where the pictures were sorted into one for each class.
-        for xml in (self._tree.annotations / f"{stem}.xml", self._tree.annotations / f"{os.path.basename(stem)}.xml"):
+        for xml in (self.tree.annotations / f"{stem}.xml", self.tree.annotations / f"{os.path.basename(stem)}.xml"):
             if xml.is_file():
                 return read_voc_xml(xml)[1:]
         return (0, 0), self._table.get(os.path.basename(stem), [])
 
     def _label(self, file: str, numbers: dict[str, int]) -> int:
-        tree = self._tree
+        tree = self.tree
         if "/" in file:
             wnids = {file.split("/")[0]}
         else:
@@ -122,7 +126,8 @@ def imagenet_wnids() -> tuple[str, ...]:
     return tuple(resources.files("deepinside.data").joinpath("ilsvrc2012_wnids.txt").read_text("ascii").split())
 
 
-def _find_tree(root: Path, split: str) -> _Tree:
+def find_tree(root: Path, split: str) -> Tree:
+    """Where the parts of a split lie, in either layout. Raises UserError where there is no such tree or split."""
     base = next((base for base in (root / "ILSVRC", root) if (base / "Data/CLS-LOC").is_dir()), None)
     data = base / "Data/CLS-LOC" if base else root
     have = [part for part in ("train", "val") if (data / part).is_dir()]
@@ -133,7 +138,7 @@ def _find_tree(root: Path, split: str) -> _Tree:
         raise UserError(f"no {split} split in {root}: found {', '.join(have)}")
     bases = [base] if base else [root, root / "ILSVRC"]
     tops = [root, base, base.absolute().parent] if base else [root]
-    return _Tree(
+    return Tree(
         pictures=data / split,
         annotations=_first_existing([place / "Annotations/CLS-LOC" / split for place in bases]),
         table=_first_existing([top / f"LOC_{split}_solution.csv" for top in tops]),
@@ -147,7 +152,7 @@ def _first_existing(paths: list[Path]) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
-def _list_files(tree: _Tree) -> list[str]:
+def _list_files(tree: Tree) -> list[str]:
     """Paths of the split's pictures relative to their folder, with forward slashes."""
     if tree.listing.is_file():
         lines = tree.listing.read_text(encoding="utf-8").splitlines()
@@ -158,7 +163,7 @@ def _list_files(tree: _Tree) -> list[str]:
     return [path.relative_to(tree.pictures).as_posix() for path in find_pictures(tree.pictures)]
 
 
-def _read_classes(tree: _Tree) -> Classes:
+def _read_classes(tree: Tree) -> Classes:
     if tree.mapping.is_file():
         return read_synset_mapping(tree.mapping)
     data = tree.pictures.parent

@@ -21,6 +21,7 @@ from deepinside.data.shapes import Shapes
 from deepinside.data.transforms import centre_crop, resize_whole, training_transform
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet, Preprocessing
+from deepinside.progress import Bar
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +55,18 @@ class WholePicture:
     index: int
 
 
-def open_split(data: DataConfig, split: str, seed: int) -> PictureSource:
-    """The `train` or `val` pictures that the configuration names. Raises UserError."""
+def open_split(data: DataConfig, split: str, seed: int, show: bool = False) -> PictureSource:
+    """The `train` or `val` pictures that the configuration names; `show`: with progress. Raises UserError."""
     if data.name == "shapes":
         size = data.shapes_train if split == "train" else data.shapes_val
-        return Shapes(split, seed, min(size, data.limit or size))
+        size = min(size, data.limit or size)
+        with Bar(f"drawing the {split} shapes", size, "pictures", enabled=show) as bar:
+            return Shapes(split, seed, size, bar.advance)
     if data.root is None:
         raise UserError(f"data.root is needed for data.name={data.name}: the folder of the pictures")
     source = ILSVRC if data.name == "ilsvrc" else PictureFolder
-    return source(Path(data.root), split, data.limit)
+    with Bar(f"listing the {split} pictures of {data.root}", enabled=show):
+        return source(Path(data.root), split, data.limit)
 
 
 def read(source: PictureSource, i: int) -> Picture:
@@ -101,14 +105,17 @@ class _Evaluation(Dataset[dict[str, Any]]):
     def __getitem__(self, i: int) -> dict[str, Any]:
         side = self.preprocessing.crop
         try:
-            picture = read(self.source, i)
+            whole = self.whole_picture(i)
         except UnreadablePicture as error:
             return {"image": torch.zeros(3, side, side, dtype=torch.uint8), "label": UNREADABLE, "unreadable": error}
+        return {"image": centre_crop(whole.frame, side), "label": whole.label, "picture": whole, "unreadable": None}
+
+    def whole_picture(self, i: int) -> WholePicture:
+        picture = read(self.source, i)
         frame = resize_whole(picture.image, self.preprocessing.resize)
         label = self.labels[picture.label] if picture.label >= 0 else -1
         height, width = picture.image.shape[-2:]
-        whole = WholePicture(frame, label, picture.boxes, (height, width), picture.name, picture.index)
-        return {"image": centre_crop(frame, side), "label": label, "picture": whole, "unreadable": None}
+        return WholePicture(frame, label, picture.boxes, (height, width), picture.name, picture.index)
 
 
 def _collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -166,6 +173,14 @@ class PictureData(LightningDataModule):
         return self.val_dataloader()
 
     predict_dataloader = test_dataloader
+
+    def whole_picture(self, i: int) -> WholePicture | None:
+        """Validation picture `i`, None where it cannot be read (evaluation tells of it)."""
+        assert self.val is not None
+        try:
+            return _Evaluation(self.val, self.preprocessing, self.val_labels).whole_picture(i)
+        except UnreadablePicture:
+            return None
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         for name, reason in batch["unreadable"]:

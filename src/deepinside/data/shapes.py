@@ -6,7 +6,7 @@ comparison, which IEEE 754 rounds in one way only. Rotations are rational points
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -141,12 +141,14 @@ def _mask_boxes(masks: NDArray[np.bool_]) -> Floats:
     return np.stack([*start, *(SIDE - last for last in end)], axis=1).astype(np.float32)
 
 
-def draw_shapes(seed: int, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def draw_shapes(
+    seed: int, indices: Sequence[int], on_drawn: Callable[[int], None] | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Draws the pictures with these indices of the stream `seed`; each depends on (seed, index) alone.
 
     Returns images uint8 (N, 3, 70, 70), labels int64 (N,) = index mod 10 into `SHAPES`, boxes float32 (N, 4), the
     half-open edges (x0, y0, x1, y1) of the mask in pixels, and masks bool (N, 70, 70), true where a pixel's centre lies
-    in the object. Seed and indices are in [0, 2**63); others raise ValueError.
+    in the object. Seed and indices are in [0, 2**63); others raise ValueError. on_drawn: told how many more are there.
     """
     if not 0 <= seed < 2**63 or any(not 0 <= index < 2**63 for index in indices):
         raise ValueError("seed and indices must be in [0, 2**63)")
@@ -155,6 +157,8 @@ def draw_shapes(seed: int, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tens
     for start in range(0, len(index), _BATCH):
         part = slice(start, start + _BATCH)
         images[part], masks[part] = _draw_batch(seed, index[part])
+        if on_drawn:
+            on_drawn(len(index[part]))
     boxes = torch.from_numpy(_mask_boxes(masks))
     return torch.from_numpy(images), torch.from_numpy(index % len(SHAPES)), boxes, torch.from_numpy(masks)
 
@@ -169,7 +173,7 @@ class Shapes:
     classes = Classes(SHAPES, SHAPES)
     has_boxes = True
 
-    def __init__(self, split: str, seed: int, size: int) -> None:
+    def __init__(self, split: str, seed: int, size: int, on_drawn: Callable[[int], None] | None = None) -> None:
         if split not in _SPLITS:
             raise UserError(f"shapes have no split {split!r}; valid: {', '.join(_SPLITS)}")
         if not 0 <= seed < 2**62:
@@ -177,7 +181,7 @@ class Shapes:
         if size < 1:
             raise UserError(f"the shapes must be at least 1 picture, not {size}")
         self.split = split
-        self.images, labels, self.boxes, _ = draw_shapes(2 * seed + _SPLITS.index(split), range(size))
+        self.images, labels, self.boxes, _ = draw_shapes(2 * seed + _SPLITS.index(split), range(size), on_drawn)
         self.labels: list[int] = labels.tolist()
 
     def __len__(self) -> int:

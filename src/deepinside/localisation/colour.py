@@ -9,24 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Floats = NDArray[np.floating]  # float32 or float64
 
 _I, _J = np.triu_indices(3)
 _TWICE = np.where(_I == _J, 1.0, 2.0)  # off-diagonal products occur twice in x' P x
+_BLOCK = 8192  # pixels evaluated at a time: what lies between then stays in the cache
 
 
-def monomials(colours: Array) -> Array:
+def monomials(colours: Floats) -> Floats:
     """(3, n) -> (10, n): 1, r, g, b, rr, rg, rb, gg, gb, bb."""
-    return np.concatenate([np.ones((1, colours.shape[1])), colours, colours[_I] * colours[_J]])
+    features = np.empty((10, colours.shape[1]), colours.dtype)
+    features[0], features[1:4] = 1, colours
+    for row, i, j in zip(features[4:], _I, _J, strict=True):
+        np.multiply(colours[i], colours[j], out=row)
+    return features
 
 
-def log_density(features: Array, mixture: Array) -> Array:
-    """log sum_k pi_k N(x; m_k, S_k) on the unit RGB cube (a uniform density is log 1 = 0): (10, n), (K, 10) -> (n,)."""
-    logs = mixture @ features
-    top = logs.max(axis=0)
-    return np.asarray(top + np.log(np.exp(logs - top).sum(axis=0)))
+def log_density(features: Floats, mixture: Array) -> Floats:
+    """log sum_k pi_k N(x; m_k, S_k) on the unit RGB cube (a uniform density is log 1 = 0): (10, n), (K, 10) -> (n,).
+
+    In the precision of `features`. float32 keeps some 1e-3 where the colours' origin is the middle of the cube.
+    """
+    coefficients = mixture.astype(features.dtype)
+    out = np.empty_like(features[0])
+    for start in range(0, len(out), _BLOCK):
+        logs = coefficients @ features[:, start : start + _BLOCK]
+        top = logs.max(axis=0)
+        out[start : start + _BLOCK] = top + np.log(np.exp(logs - top).sum(axis=0))
+    return out
 
 
-def fit_mixture(features: Array, components: int, iterations: int = 10, variance: float = 1e-6) -> Array:
+def fit_mixture(features: Floats, components: int, iterations: int = 10, variance: float = 1e-6) -> Array:
     """Fit full-covariance Gaussians to colours in [0, 1]: monomials (10, n), n >= 1 -> coefficients (K, 10).
 
     Row k holds the coefficients of log(pi_k N(x; m_k, S_k)) for `log_density`. k-means++ start with a fixed seed, then
@@ -43,7 +56,7 @@ def fit_mixture(features: Array, components: int, iterations: int = 10, variance
     return _maximise(parts, features, variance)
 
 
-def _spread_out_centres(colours: Array, components: int) -> Array:
+def _spread_out_centres(colours: Floats, components: int) -> Array:
     """k-means++: each next centre is a colour drawn with probability ~ squared distance to the centres so far.
     (3, n) -> the index of each colour's nearest centre, (n,)."""
     generator = np.random.default_rng(0)
@@ -55,7 +68,7 @@ def _spread_out_centres(colours: Array, components: int) -> Array:
     return np.asarray(distances.argmin(axis=0))
 
 
-def _maximise(parts: Array, features: Array, variance: float) -> Array:
+def _maximise(parts: Array, features: Floats, variance: float) -> Array:
     """M step: responsibilities (K, n), monomials (10, n) -> coefficients (K, 10)."""
     sums = parts @ features.T  # (K, 10): the counts, sums and sums of products that each component answers for
     counts = np.maximum(sums[:, 0], 1e-10)
@@ -71,16 +84,3 @@ def _maximise(parts: Array, features: Array, variance: float) -> Array:
         - 1.5 * np.log(2 * np.pi)
     )
     return np.concatenate([constant[:, None], linear, -0.5 * _TWICE * precisions[:, _I, _J]], axis=1)
-
-
-def colour_table(pixels: Array, bins: int) -> tuple[Array, NDArray[np.intp]]:
-    """The distinct colours of a picture, on a grid of bins^3: (H, W, 3) in [0, 1] -> means (3, n), index (H W,).
-
-    Each occupied bin stands for the mean of its pixels: a picture has some thousands, so a function of the colour is
-    evaluated for these alone, and `[index]` spreads it over the pixels.
-    """
-    place = np.minimum((pixels * bins).astype(np.intp), bins - 1).reshape(-1, 3) @ np.array([bins * bins, bins, 1])
-    counts = np.bincount(place, minlength=bins**3)
-    occupied = counts > 0
-    sums = np.stack([np.bincount(place, channel, bins**3)[occupied] for channel in pixels.reshape(-1, 3).T])
-    return sums / counts[occupied], (np.cumsum(occupied) - 1)[place]

@@ -1,16 +1,17 @@
 """One picture through the whole of section 3.2: ten crops, saliency of the best classes, a cut and a box for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency
 from deepinside.errors import UserError
+from deepinside.localisation.evidence import evidence_map
 from deepinside.localisation.looks import Looks, look_twice
 from deepinside.localisation.presets import Evidence, find_preset
-from deepinside.localisation.segment import object_box
+from deepinside.localisation.segment import cut_seeds, object_box
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Located:
 
     classes (K,), posteriors (K,) averaged over the crops, boxes (K, 4); a class may come twice, with two boxes.
     Then the answer for the picture's own class: its saliency (H, W), mask (H, W) and box (4,); for the best guess where
-    the own class is unknown.
+    the own class is unknown. What its cut went by, (H, W): seeds int8, 1 object, -1 background, 0 free (presets `paper`
+    and `vgg`); evidence >= 0 of the first look, neutral at 1 (preset `best`).
     """
 
     classes: Tensor
@@ -28,6 +30,8 @@ class Located:
     saliency: Tensor
     mask: Tensor
     box: Tensor
+    seeds: Tensor | None = None
+    evidence: Tensor | None = None
 
 
 def locate(
@@ -64,10 +68,13 @@ def locate(
     picture = frame.to(device).float() / 255
     if isinstance(numbers, Evidence):
         looks = look_twice(model, picture, crops, choose, numbers)
-        return _answer(looks, looks.masks, looks.boxes, label, guesses - second_guesses, looks.tight[:second_guesses])
+        tight = looks.tight[:second_guesses]
+        answer = _answer(looks, looks.masks, looks.boxes, label, guesses - second_guesses, tight)
+        return replace(answer, evidence=evidence_map(answer.saliency, numbers))
     found = crop_saliency(model, picture, crops, choose, strategy="loop")
     masks, boxes = object_box(frame, found.maps, preset, found.coverage, blur=blur)
-    return _answer(found, masks, boxes, label, guesses, boxes[:0])
+    answer = _answer(found, masks, boxes, label, guesses, boxes[:0])
+    return replace(answer, seeds=cut_seeds(answer.saliency, found.coverage, replace(numbers, blur=blur)))
 
 
 def _answer(

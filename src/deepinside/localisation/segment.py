@@ -11,13 +11,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from deepinside.boxes import mask_to_box
-from deepinside.localisation.colour import colour_table, fit_mixture, log_density, monomials
+from deepinside.localisation.colour import Floats, fit_mixture, log_density, monomials
 from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.graph_cut import Array, GridCuts, contrast_weights, seed_cost
 from deepinside.localisation.presets import Evidence, Preset, find_preset
 
 Mask = NDArray[np.bool_]
-COLOUR_BINS = 128  # of each channel, in which the mixtures are evaluated: pixels of a bin share its mean colour
 MAX_SAMPLES = 2000  # colours that a mixture is fitted to, drawn with a fixed seed: a fit then takes a few milliseconds
 
 
@@ -64,18 +63,16 @@ def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> 
     pairwise = {offset: np.rint(numbers.energy_scale * weights) for offset, weights in pairwise.items()}
     fixed = seed_cost(pairwise, numbers.energy_scale * numbers.data_clip)
     graph = GridCuts(covered.shape, pairwise)
-    table, index = colour_table(pixels, COLOUR_BINS)
-    colours, table = pixels.reshape(-1, 3).T, monomials(table)
+    colours = np.ascontiguousarray(pixels.reshape(-1, 3).T) - 0.5  # about 0, where float32 is precise
+    features = monomials(colours.astype(np.float32))
     masks = []
     for one in maps:
-        saliency = _blur(one, covered, numbers.blur)
-        samples = _extremes(saliency, covered, numbers.foreground_samples, numbers.background_samples)
-        seeds = _extremes(saliency, covered, numbers.foreground_seeds, numbers.background_seeds)
+        samples, seeds = _samples_and_seeds(_blur(one, covered, numbers.blur), covered, numbers)
         if not (samples[0].any() and seeds[0].any()):
             masks.append(np.ones_like(covered))
             continue
-        costs = np.rint(numbers.energy_scale * _data_costs(colours, samples, table, numbers))[:, index]
-        foreground, background = costs.reshape(2, *covered.shape)
+        costs = np.rint(numbers.energy_scale * _data_costs(colours, samples, features, numbers))
+        foreground, background = costs.astype(np.float64).reshape(2, *covered.shape)
         foreground[seeds[1]] = background[seeds[0]] = fixed
         foreground[seeds[0]] = background[seeds[1]] = 0
         masks.append(largest_component(graph.cut(foreground, background)[0]))
@@ -88,6 +85,14 @@ def largest_component(mask: Mask) -> Mask:
     if count == 0:
         return mask
     return np.asarray(labels == 1 + np.bincount(labels.ravel())[1:].argmax())
+
+
+def cut_seeds(saliency: Tensor, coverage: Tensor, numbers: Preset) -> Tensor:
+    """Where a cut's labels are fixed: (H, W) >= 0, bool (H, W) -> int8 (H, W), 1 object, -1 background, 0 free."""
+    covered = coverage.cpu().numpy()
+    values = _blur(saliency.cpu().double().numpy(), covered, numbers.blur)
+    foreground, background = _samples_and_seeds(values, covered, numbers)[1]
+    return torch.from_numpy(foreground.astype(np.int8) - background.astype(np.int8))
 
 
 def _check(image: Tensor, saliency: Tensor, coverage: Tensor | None) -> tuple[Array, Mask]:
@@ -116,26 +121,29 @@ def _blur(saliency: Array, covered: Mask, sigma: float) -> Array:
     return np.asarray(ndimage.gaussian_filter(saliency * covered, sigma) / np.maximum(weight, 1e-12))
 
 
-def _extremes(saliency: Array, covered: Mask, upper: float, lower: float) -> tuple[Mask, Mask]:
-    """The covered pixels at or above the upper quantile, and those at or below the lower one. Where ties make the two
-    quantiles equal, the tied pixels are background."""
-    high, low = np.quantile(saliency[covered], [upper, lower])
-    background = covered & (saliency <= low)
-    return covered & (saliency >= high) & ~background, background
+def _samples_and_seeds(saliency: Array, covered: Mask, numbers: Preset) -> list[tuple[Mask, Mask]]:
+    """The covered pixels at or above an upper quantile, and those at or below a lower one: colour samples, then seeds.
+    Where ties make the two quantiles equal, the tied pixels are background."""
+    upper = numbers.foreground_samples, numbers.foreground_seeds
+    lower = numbers.background_samples, numbers.background_seeds
+    levels = np.quantile(saliency[covered], [*upper, *lower])
+    background = [covered & (saliency <= low) for low in levels[2:]]
+    return [(covered & (saliency >= high) & ~low, low) for high, low in zip(levels[:2], background, strict=True)]
 
 
-def _data_costs(colours: Array, samples: tuple[Mask, Mask], table: Array, numbers: Preset) -> Array:
-    """min(-log p, clip) and min(-log(1 - p), clip): pixels (3, H W), samples of them, monomials (10, n) -> (2, n)."""
-    logs = [_log_likelihood(colours, where, table, numbers) for where in samples]
-    odds = logs[1] - logs[0]
-    return np.minimum([np.logaddexp(0, odds), np.logaddexp(0, -odds)], numbers.data_clip)
+def _data_costs(colours: Array, samples: tuple[Mask, Mask], features: Floats, numbers: Preset) -> Floats:
+    """min(-log p, clip) and min(-log(1 - p), clip): colours (3, n), samples of them, their monomials -> (2, n)."""
+    logs = [_log_likelihood(colours, where, features, numbers) for where in samples]
+    odds = logs[0] - logs[1]
+    both = np.log1p(np.exp(-np.abs(odds)))  # -log p = log(1 + exp(-odds)), of which exp is at most 1 here
+    return np.minimum([both - np.minimum(odds, 0), both + np.maximum(odds, 0)], numbers.data_clip)
 
 
-def _log_likelihood(colours: Array, where: Mask, table: Array, numbers: Preset) -> Array:
+def _log_likelihood(colours: Array, where: Mask, features: Floats, numbers: Preset) -> Floats:
     chosen = np.flatnonzero(where)
     if len(chosen) > MAX_SAMPLES:
         chosen = np.random.default_rng(0).choice(chosen, MAX_SAMPLES, replace=False)
-    logs = log_density(table, fit_mixture(monomials(colours[:, chosen]), numbers.components))
+    logs = log_density(features, fit_mixture(monomials(colours[:, chosen]), numbers.components))
     if numbers.uniform_weight == 0:
         return logs
-    return np.logaddexp(np.log(numbers.uniform_weight), np.log1p(-numbers.uniform_weight) + logs)
+    return np.log(numbers.uniform_weight + (1 - numbers.uniform_weight) * np.exp(logs))

@@ -1,6 +1,6 @@
 """The score: ILSVRC's localisation rules, what a saliency map is worth itself, kinds of error, bootstrap intervals."""
 
-from deepinside.metrics.box_errors import KINDS, box_error, guess_error
+from deepinside.metrics.box_errors import box_error, guess_error
 from deepinside.metrics.localisation import (
     ERRORS,
     MEASURES,
@@ -15,7 +15,6 @@ from deepinside.metrics.summary import Outcomes, summarise
 
 __all__ = [
     "ERRORS",
-    "KINDS",
     "MEASURES",
     "ROWS",
     "LocalisationError",

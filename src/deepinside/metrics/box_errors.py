@@ -1,20 +1,8 @@
-"""What is wrong with a box: kinds of error, exactly one for each."""
+"""What is wrong with a box: kinds of error, exactly one for each; the kinds are `deepinside.records.KINDS`."""
 
 from torch import Tensor
 
 from deepinside.boxes import area, iou, shared_area
-
-KINDS = {
-    "right": "IoU >= 0.5 with any true box",
-    "wrong_class": "the first guess is of another class (only where the class is guessed)",
-    "several_instances": "the box holds at least half of each of two or more true boxes",
-    "too_large": "it holds at least 80% of the true box nearest to it",
-    "too_small": "at least 80% of it lie in the nearest true box, it has at least a quarter of that one's area",
-    "a_part": "at least 80% of it lie in the nearest true box, it has less than a quarter of that one's area",
-    "wrong_instance": "IoU < 0.1 with every true box: on another thing, or an instance that has no box",
-    "shifted": "everything else: it overlaps the nearest true box, and neither holds the other",
-}
-"""Kinds of error and their rules, tried in this order. Nearest: the true box of greatest IoU."""
 
 HOLDS, PART, APART = 0.8, 0.25, 0.1
 

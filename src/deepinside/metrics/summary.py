@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from deepinside.metrics.bootstrap import Array, interval, resampled_means
-from deepinside.metrics.box_errors import KINDS
 from deepinside.metrics.localisation import ERRORS, MEASURES, ROWS, PictureScore
 from deepinside.metrics.max_box import best_thresholds
+from deepinside.records import KINDS
 
 MAX_BOX = ("max_box_acc", "max_box_acc_v2")
 

@@ -38,10 +38,10 @@ def build_convnet(
     unless `model.num_classes` does. A head of another size than the weights' is made anew, and `report` says so.
     Raises UserError for unknown names, weights that do not fit, unknown normalisation, crops that are too small.
     """
+    head = _head_keys(model.name)
     weights = load_weights(model.name, model.weights)
     if weights is not None and weights.model not in (None, model.name):
         raise UserError(f"model.weights={model.weights} holds a {weights.model}: set model.name={weights.model}")
-    head = _head_keys(model.name)
     had = None if weights is None else _outputs(weights, head, model)
     num_classes = model.num_classes or (len(data_classes) if data_classes else had)
     if num_classes is None:

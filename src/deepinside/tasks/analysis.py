@@ -18,8 +18,9 @@ from deepinside.load_config import save_config
 
 MARK = ".deepinside"  # lies in every folder that an analysis made: only there is anything deleted
 MADE = [  # not found/: class models resume from it
-    *("events.out.tfevents.*", "*.png", "pictures/*.png", "films/*.png", "gallery/*.png"),
-    *("metrics.json", "predictions.csv", "submission.txt"),
+    *("events.out.tfevents.*", "*.png", "pictures/*.png", "gallery/*.png", "kept/*.jpg", "kept/*.png"),
+    *("metrics.json", "predictions.csv", "submission.txt", "pictures.jsonl", "provenance.json", "report.html"),
+    *("comparison.json", "curves/**/events.out.tfevents.*"),
 ]
 
 
@@ -30,9 +31,15 @@ def start(config: AnalyseConfig, out: Path) -> None:
     if config.out and any(out.iterdir()) and not (out / MARK).exists():
         raise UserError(f"out={out} holds files that no analysis made: give an empty or a new folder")
     (out / MARK).touch()
-    for old in [file for pattern in MADE for file in out.glob(pattern)]:
+    films = ["films/*.png"] if config.task == "class_model" else []  # beside saliency maps lie those of the training
+    for old in [file for pattern in (*MADE, *films) for file in out.glob(pattern)]:
         old.unlink()
     save_config(config, out / "config.yaml")
+
+
+def shows(config: AnalyseConfig) -> bool:
+    """Whether this process shows progress."""
+    return config.trainer.enable_progress_bar and rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning's
 
 
 def enough(trainer: TrainerConfig, items: int) -> TrainerConfig:
@@ -45,7 +52,7 @@ def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callb
     if config.images:
         source: PictureSource = PictureFiles(config.images.split(","), module.convnet.classes)
     else:
-        split = open_split(config.data, "val", config.seed)
+        split = open_split(config.data, "val", config.seed, shows(config))
         source = ChosenPictures(split, spread(count, len(split)))
     if not len(source):
         raise UserError(f"task={config.task} has no pictures to look at: {config.task}.images={count}")

@@ -1,6 +1,5 @@
 """task=class_model and task=mean_image (paper, section 2)."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,11 +16,11 @@ from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
 from deepinside.data.module import PictureData, open_split
 from deepinside.data.picture import find_classes
 from deepinside.errors import UserError
-from deepinside.launch import make_trainer, print_table
+from deepinside.launch import if_stopped, make_trainer, print_table
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
-from deepinside.tasks.analysis import enough, start
+from deepinside.tasks.analysis import enough, shows, start
 
 
 def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
@@ -31,21 +30,27 @@ def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[st
     if settings.compare and settings.compare == chosen_numbers(settings).objective:
         raise UserError(f"class_models.compare={settings.compare} is what is maximised already: name the other one")
     classes = find_classes(config.classes, known) if config.classes else spread(settings.count, len(known))
-    shows = config.trainer.enable_progress_bar
     judge = open_judge(config, module.convnet, classes)
-    callback = ClassModels(
-        settings, classes, out, mean_image=open_mean_image(config, module), judge=judge, progress=shows
-    )
-    quiet = replace(enough(config.trainer, len(classes)), enable_progress_bar=False)  # the callback has its own
-    trainer = make_trainer(quiet, out, [callback], own_samplers=False)
+    mean, progress = open_mean_image(config, module), config.trainer.enable_progress_bar
+    callback = ClassModels(settings, classes, out, mean_image=mean, judge=judge, progress=progress)
+    trainer = make_trainer(enough(config.trainer, len(classes)), out, [callback], own_samplers=False)
     if trainer.world_size > len(classes):
         raise UserError(f"trainer.devices: {trainer.world_size} processes cannot share {len(classes)} classes")
     batches: DataLoader[Tensor] = DataLoader(torch.tensor(classes), batch_size=settings.batch or 32)  # type: ignore[arg-type]  # a tensor is a sequence of its rows
     start(config, out)
-    trainer.predict(module, batches, return_predictions=False)
+    with if_stopped(lambda: _how_many_are_kept(callback, classes)):
+        trainer.predict(module, batches, return_predictions=False)
     if trainer.is_global_zero:
         print_table(class_model_table(callback.results), 160)
     return {"classes": callback.results}
+
+
+def _how_many_are_kept(callback: ClassModels, classes: list[int]) -> str:
+    """After Ctrl-C."""
+    if (store := getattr(callback, "store", None)) is None:
+        return "no class model was begun; the same command starts anew"
+    kept = sum(all(store.load(index, objective) for objective in callback.objectives) for index in classes)
+    return f"{kept} of {len(classes)} class models are kept in {store.folder}; the same command goes on with the others"
 
 
 def open_judge(config: AnalyseConfig, convnet: ConvNet, classes: list[int]) -> ConvNet | None:
@@ -82,7 +87,7 @@ def open_mean_image(config: AnalyseConfig, module: Classifier) -> Tensor | None:
 
 def mean_image(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
     """Of the training split's centre crops."""
-    source = open_split(config.data, "train", config.seed)
+    source = open_split(config.data, "train", config.seed, shows(config))
     own = mean_image_file(config) if config.data.limit is None else None
     callback = MeanImage(own or out / "mean_image.pt", out)
     data = PictureData(config.data, module.convnet, val=source)

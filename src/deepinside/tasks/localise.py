@@ -13,13 +13,14 @@ from deepinside.data.module import PictureData, open_split
 from deepinside.errors import UserError
 from deepinside.launch import make_trainer, print_results, print_trivial_boxes, write_json
 from deepinside.predictions import read_predictions
+from deepinside.progress import Bar
 from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
-from deepinside.tasks.analysis import start
+from deepinside.tasks.analysis import shows, start
 
 
 def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
     """Boxes for the whole validation split, scored."""
-    source = open_split(config.data, "val", config.seed)
+    source = open_split(config.data, "val", config.seed, shows(config))
     if not source.has_boxes:
         raise UserError(f"task=localise needs boxes to score against: there are none for {config.data.root}")
     callback = Localisation(config.localisation, out)
@@ -37,21 +38,24 @@ def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, 
 
 def score_files(config: AnalyseConfig) -> None:
     """Without a net: guesses in a file, or boxes that know nothing, against boxes in files or of the data set."""
-    if config.boxes:
-        pictures = read_boxes(Path(config.boxes))
-    else:
-        pictures = boxed_pictures(open_split(config.data, "val", config.seed))
+    with Bar("reading the boxes", enabled=shows(config)):
+        if config.boxes:
+            pictures = read_boxes(Path(config.boxes))
+        else:
+            pictures = boxed_pictures(open_split(config.data, "val", config.seed))
     if config.localisation.blacklist:
         pictures = without_boxes(pictures, read_blacklist(Path(config.localisation.blacklist)))
     if config.predictions:
         images, ids = [p.name for p in pictures], {p.label_id for p in pictures if p.label_id}
         guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
-        metrics = score_guesses_in_files(pictures, guesses)
+        with Bar("scoring", enabled=shows(config)):
+            metrics = score_guesses_in_files(pictures, guesses)
         print_results(metrics)
         if metrics["without_guess"]:
             print(f"{metrics['without_guess']} of {len(pictures)} pictures have no guess and count as wrong")
     else:
-        metrics = trivial_boxes(pictures)
+        with Bar("scoring", enabled=shows(config)):
+            metrics = trivial_boxes(pictures)
         print_trivial_boxes(metrics)
     if config.out:
         write_json(Path(config.out) / "metrics.json", metrics)

@@ -1,17 +1,17 @@
-"""task=saliency and task=relation: some pictures, looked into (paper, sections 3.1 and 4)."""
+"""task=saliency, task=sanity and task=relation: some pictures, looked into (paper, sections 3.1 and 4)."""
 
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from callbacks import Relation, SaliencyMaps
+from callbacks import Randomisation, Relation, SaliencyMaps
 from callbacks.relation import relation_table
 from callbacks.saliency_maps import check_method
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig
 from deepinside.launch import print_table
-from deepinside.tasks.analysis import look_at_pictures
+from deepinside.tasks.analysis import look_at_pictures, shows
 
 
 def saliency(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
@@ -20,6 +20,16 @@ def saliency(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, 
     callback = SaliencyMaps(config.saliency, out)
     unreadable = look_at_pictures(config, module, out, callback, config.saliency.images)
     return {"pictures": callback.results, "unreadable": unreadable}
+
+
+def sanity(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
+    """Of the photographs `images`, or of pictures spread over the validation split."""
+    check_method(module.convnet, config.saliency.method)
+    callback = Randomisation(
+        config.sanity, config.saliency, config.localisation, out, seed=config.seed, progress=shows(config)
+    )
+    unreadable = look_at_pictures(config, module, out, callback, config.sanity.images)
+    return callback.results | {"unreadable": unreadable}
 
 
 def relation(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""Class models that grow while a net is trained: strips with a column for each look, and where a look may begin."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from callbacks.class_model_store import Found, Mean
+from callbacks.film_strips import Looks, show_strips, shrink, slug
+from deepinside.class_model import class_model_picture
+from deepinside.plots import Pixels
+
+
+def add_column(
+    trainer: Trainer,
+    looks: Looks,
+    folder: Path | None,
+    names: Sequence[str],
+    found: Sequence[Found],
+    mean: Mean,
+    heading: str,
+) -> None:
+    """Keeps what a look found, and shows it beside the earlier ones: `class_models/growth/<index>_<name>`."""
+    looks.add(trainer, heading, {str(f.index): np.asarray(shrink(f.image.float()).half().numpy()) for f in found})
+    if not trainer.is_global_zero:
+        return
+    captions = {
+        str(f.index): (slug(f.index, name), f"{name}  S {f.score:.0f}  P {f.posterior:.2f}")
+        for f, name in zip(found, names, strict=True)
+    }
+    if isinstance(mean, Tensor):
+        mean = shrink(mean.cpu())
+    films = folder / "growth" if folder else None
+    show_strips(trainer, looks, "class_models/growth", films, captions, partial(_drawn, mean), {})
+
+
+def last_found(looks: Looks, classes: Sequence[int]) -> Tensor | None:
+    """(K, 3, h, w): what the last look found for these classes; None where it did not look at all of them."""
+    steps = looks.steps()
+    arrays = looks.read(steps[-1])[1] if steps else {}
+    if not all(str(index) in arrays for index in classes):
+        return None
+    return torch.from_numpy(np.stack([arrays[str(index)] for index in classes])).float()
+
+
+def _drawn(mean: Mean, kept: NDArray[np.float16]) -> Pixels:
+    picture = class_model_picture(torch.from_numpy(kept.astype(np.float32)), mean)
+    return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())

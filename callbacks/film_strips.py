@@ -1,0 +1,106 @@
+"""What the looks at training found, kept and shown as strips: an image for each thing, a column for each look."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F
+from lightning.pytorch import Trainer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from callbacks.gathering import log_picture, save_picture
+from deepinside.plots import Pixels, draw_strip
+
+SIDE = 112  # longest side of what is kept of a map or picture, pixels
+COLUMNS = 16
+Arrays = dict[str, NDArray[np.float16]]
+
+
+class Looks:
+    """Arrays by step: `<folder>/<step>.npz`, which a resumed run finds again; without a folder in memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.held: dict[int, tuple[str, Arrays]] = {}
+
+    def forget_after(self, step: int, trainer: Trainer) -> None:
+        """A run that starts or goes on at `step` has not seen what lies after it."""
+        self.held = {kept: look for kept, look in self.held.items() if kept <= step}
+        for later in [kept for kept in self.steps() if kept > step]:
+            if self.folder is not None and trainer.is_global_zero:
+                (self.folder / f"{later}.npz").unlink()
+
+    def steps(self) -> list[int]:
+        if self.folder is None:
+            return sorted(self.held)
+        return sorted(int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdigit())
+
+    def add(self, trainer: Trainer, title: str, arrays: Arrays) -> None:
+        """Written beside and moved into place, by the first process."""
+        if self.folder is None:
+            self.held[trainer.global_step] = (title, arrays)
+        elif trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part = self.folder / f"{trainer.global_step}.part"
+            with part.open("wb") as file:
+                np.savez(file, title=np.array(title), **arrays)  # type: ignore[arg-type]
+            part.replace(self.folder / f"{trainer.global_step}.npz")
+
+    def read(self, step: int) -> tuple[str, Arrays]:
+        """The look's title and its arrays."""
+        if self.folder is None:
+            return self.held[step]
+        with np.load(self.folder / f"{step}.npz") as content:
+            return str(content["title"]), {key: content[key] for key in content.files if key != "title"}
+
+
+def title(trainer: Trainer, unit: str) -> str:
+    """A column's title."""
+    return f"epoch {trainer.current_epoch + 1}" if unit == "epochs" else f"step {trainer.global_step}"
+
+
+def slug(index: int, name: str, digits: int = 4) -> str:
+    """0012_goose: what files and tags are called; without a name the number alone."""
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return f"{index:0{digits}d}_{words}".rstrip("_")
+
+
+def shrink(values: Tensor, side: int = SIDE) -> Tensor:
+    """(C, h, w) with its longer side at most `side`, averaged over what a pixel covers."""
+    zoom = side / max(values.shape[-2:])
+    if zoom >= 1:
+        return values
+    size = [max(1, round(length * zoom)) for length in values.shape[-2:]]
+    return F.interpolate(values[None], size, mode="bilinear", antialias=True)[0]
+
+
+def columns(steps: Sequence[int]) -> list[int]:
+    """At most 16 of the steps: the first, the last and others spread between them."""
+    last = len(steps) - 1
+    if last < COLUMNS:
+        return list(steps)
+    return [steps[round(i * last / (COLUMNS - 1))] for i in range(COLUMNS)]
+
+
+def show_strips(
+    trainer: Trainer,
+    looks: Looks,
+    tag: str,
+    folder: Path | None,
+    captions: Mapping[str, tuple[str, str]],
+    draw: Callable[[NDArray[np.float16]], Pixels],
+    first: Mapping[str, tuple[str, Pixels]],
+) -> None:
+    """An image for each key of the looks' arrays, under `<tag>/<name>` at this step; with a folder `<name>.png` too.
+
+    captions: key -> (name, caption); draw: an array as pixels; first: key -> title and pixels of a column before.
+    """
+    read = [looks.read(step) for step in columns(looks.steps())]
+    for key, (name, caption) in captions.items():
+        found = [(heading, draw(arrays[key])) for heading, arrays in read if key in arrays]
+        strip = draw_strip([*([first[key]] if key in first else []), *found], caption)
+        log_picture(trainer, f"{tag}/{name}", strip)
+        if folder is not None:
+            save_picture(strip, folder / f"{name}.png")

@@ -1,0 +1,122 @@
+"""When training is looked at: periods in epochs or steps, kept within a share of the training time."""
+
+import math
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from callbacks.gathering import log_numbers
+from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures
+from deepinside.data.module import WholePicture
+from deepinside.models.convnet import ConvNet
+
+MAX_OVERHEAD = 0.05
+
+
+class Monitor(Callback):
+    """Calls `look(trainer, module)` while training: after the first epoch and then every `every` epochs, or every
+    `every` steps of the optimiser; 0: never.
+
+    max_overhead: a look is left out as long as (time spent in looks + what the last one took) would be more than this
+    share of the training time, looks of all callbacks not counted; the first is always made; None: no such limit. The
+    first process's clock decides for all. Logs `overhead/<name>`, the share so far, after every look, and at the end
+    `overhead/all`. Times survive a resume.
+
+    pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
+    """
+
+    name = ""
+
+    def __init__(self, every: int, unit: str, max_overhead: float | None, pictures: Pictures | None) -> None:
+        self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
+        self.trained, self.spent, self.cost, self.looks, self.factor = 0.0, 0.0, 0.0, 0, 1.0
+        self.monitors: Sequence[Monitor] = ()
+        self.fixed: list[WholePicture] | None = None
+
+    def look(self, trainer: Trainer, module: LightningModule) -> None:
+        """What is done: every process comes here at the same step."""
+        raise NotImplementedError
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        require_pictures(self, trainer, pl_module, self.given)
+        convnet_of(pl_module, self.given)
+        self.fixed = None
+
+    def convnet(self, module: LightningModule) -> ConvNet:
+        return convnet_of(module, self.given)
+
+    def pictures(self, trainer: Trainer, count: int) -> list[WholePicture]:
+        """This process's share of the fixed pictures; read once."""
+        if self.fixed is None:
+            self.fixed = fixed_pictures(trainer, count, self.given)
+        return self.fixed
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.monitors = [c for c in trainer.callbacks if isinstance(c, Monitor)]  # type: ignore[attr-defined]
+        self.since, self.spent_before, self.step = monotonic(), self.spent, trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        step = trainer.global_step
+        if self.unit == "steps" and step != self.step:  # a step may take several batches
+            self.step = step
+            if self.every and step % self.every == 0:
+                self._consider(trainer, pl_module, step / self.every)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.unit == "epochs" and self.every and trainer.current_epoch % self.every == 0:
+            self._consider(trainer, pl_module, (trainer.current_epoch + 1) / self.every)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self is self.monitors[0]:
+            spent = sum(monitor.spent for monitor in self.monitors)
+            log_numbers(trainer, {"overhead/all": spent / max(self._trained(), 1e-9)})
+        self.trained, self.monitors = self._trained(), ()
+
+    def state_dict(self) -> dict[str, Any]:
+        numbers = {"spent": self.spent, "cost": self.cost, "looks": self.looks, "factor": self.factor}
+        return {"trained": self._trained(), **numbers}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for key, value in state_dict.items():
+            setattr(self, key, value)
+
+    def _trained(self) -> float:
+        """Seconds of training without anybody's looks."""
+        if not self.monitors:
+            return self.trained
+        looking = sum(monitor.spent - monitor.spent_before for monitor in self.monitors)
+        return self.trained + monotonic() - self.since - looking
+
+    def _consider(self, trainer: Trainer, module: LightningModule, periods: float) -> None:
+        if not trainer.strategy.broadcast(self._affordable()):  # every process comes here, and does what the first does
+            return
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)  # what training has left to do is not the look's
+        start = monotonic()
+        self.look(trainer, module)
+        self.cost = monotonic() - start
+        self.spent += self.cost
+        self.looks += 1
+        log_numbers(trainer, {f"overhead/{self.name}": self.spent / max(self._trained(), 1e-9)})
+        self._tell_period(trainer, periods)
+
+    def _affordable(self) -> bool:
+        if self.max_overhead is None or not self.looks:
+            return True
+        return self.spent + self.cost <= self.max_overhead * self._trained()
+
+    def _tell_period(self, trainer: Trainer, periods: float) -> None:
+        """Says when the share has made the period another one; small changes, as times vary, go untold."""
+        if self.max_overhead is None:
+            return
+        affordable = self.cost / self.max_overhead / max(self._trained() / periods, 1e-9)  # periods for each look
+        factor = max(1.0, affordable)
+        if 2 / 3 <= factor / self.factor <= 3 / 2:
+            return
+        self.factor = factor
+        if trainer.is_global_zero:
+            share, period = f"{100 * self.max_overhead:g}% of the training time", math.ceil(self.every * factor)
+            print(f"{self.name}: a look takes {self.cost:.1f} s: one every {period} {self.unit} is {share}", flush=True)

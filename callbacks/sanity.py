@@ -1,0 +1,179 @@
+"""Whether saliency depends on what the net has learnt: cascading randomisation of its weights at the end."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
+from torch import Tensor
+
+from callbacks.film_strips import shrink
+from callbacks.gathering import gather, log_picture, save_picture
+from callbacks.saliency_maps import explain
+from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures
+from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
+from deepinside.boxes import centre_box, iou, scale_boxes, to_whole_pixels
+from deepinside.config import LocalisationConfig, SaliencyConfig, SanityConfig
+from deepinside.data.module import WholePicture
+from deepinside.localisation.segment import object_box
+from deepinside.metrics.agreement import agreement
+from deepinside.models.convnet import ConvNet
+from deepinside.plots import draw_strip, heat, sheet
+from deepinside.progress import Bar
+
+DRAWN = 8  # pictures of the sheet
+
+
+@dataclass(frozen=True)
+class Cascaded:
+    """One picture, stage by stage, the trained net first: how alike its map and the trained net's are, whether the map
+    is constant, and so has no ranks, and, with true boxes, whether the box for its class hits one; whether the centre
+    box does.
+
+    Spearman's correlation of a constant map is 0, and NaN throughout where the trained net's own is constant.
+    """
+
+    picture: WholePicture
+    class_name: str
+    maps: list[Tensor]
+    blank: list[bool]
+    spearman: list[float]
+    ssim: list[float]
+    hits: list[bool]
+    centre_hit: bool
+
+
+class Randomisation(Callback):
+    """Cascading randomisation (Adebayo et al. 2018) for `settings.images` validation pictures, at test and at predict.
+
+    A copy of the net gets fresh weights from the last layer down to the first, in `settings.stages` stages. After each,
+    the maps for the classes of before are compared with the trained net's (see `metrics.agreement`), and boxes are cut
+    from them with the localisation's preset. Logs `sanity/spearman`, `sanity/ssim`, `sanity/gt_known_accuracy` and
+    `sanity_centre_box/gt_known_accuracy` against the number of randomised layers, and `sanity/pictures`; with a
+    `folder` also sheet.png. `results` is what metrics.json holds. Maps that stay as they were do not depend on what was
+    learnt; one that is blank, behind a dead ReLU, resembles none. localisation None: no boxes. Works on a Classifier,
+    and with `pictures` on any LightningModule, which it leaves as it was.
+    """
+
+    def __init__(
+        self,
+        settings: SanityConfig | None = None,
+        saliency: SaliencyConfig | None = None,
+        localisation: LocalisationConfig | None = None,
+        folder: Path | None = None,
+        *,
+        pictures: Pictures | None = None,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> None:
+        self.settings, self.saliency = settings or SanityConfig(), saliency or SaliencyConfig()
+        self.localisation, self.folder, self.given, self.seed = localisation, folder, pictures, seed
+        self.progress = progress
+        self.results: dict[str, Any] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        require_pictures(self, trainer, pl_module, self.given)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        start = time.monotonic()
+        convnet = convnet_of(pl_module, self.given)
+        pictures = fixed_pictures(trainer, self.settings.images, self.given)
+        side = convnet.preprocessing.crop
+        layers = layers_in_use(convnet, convnet.mean.expand(1, 3, side, side))
+        stages = cascade(layers, self.settings.stages)
+        count = len(pictures) * (len(stages) + 1)
+        with Bar("sanity", count, "maps", enabled=self.progress and trainer.is_global_zero) as bar:
+            own = self._cascade(convnet, pictures, stages, bar)
+        found = gather(own)
+        if trainer.is_global_zero and found:
+            found.sort(key=lambda one: one.picture.index)
+            self.results = _results(found, stages) | {"seconds": round(time.monotonic() - start, 2)}
+            _log_curves(trainer, self.results)
+            overview = _draw(found[:DRAWN], stages)
+            log_picture(trainer, "sanity/pictures", overview)
+            if self.folder is not None:
+                save_picture(overview, self.folder / "sheet.png")
+
+    on_predict_epoch_end = on_test_epoch_end
+
+    def _cascade(
+        self, convnet: ConvNet, pictures: list[WholePicture], stages: list[list[str]], bar: Bar
+    ) -> list[Cascaded]:
+        trained = []
+        for picture in pictures:
+            trained.append(explain(convnet, picture, self.saliency))
+            bar.advance()
+        pictures = [replace(p, label=row["class_index"]) for p, (row, _) in zip(pictures, trained, strict=True)]
+        maps = [[shown.saliency] for _, shown in trained]
+        for net in randomised_nets(convnet, stages, self.seed) if pictures else ():
+            for own, picture in zip(maps, pictures, strict=True):
+                own.append(explain(net, picture, self.saliency)[1].saliency)
+                bar.advance()
+        found = [self._judge(p, row["class"], own) for p, (row, _), own in zip(pictures, trained, maps, strict=True)]
+        return [*found[:DRAWN], *(replace(one, maps=[]) for one in found[DRAWN:])]
+
+    def _judge(self, picture: WholePicture, class_name: str, maps: list[Tensor]) -> Cascaded:
+        stacked = torch.stack(maps)
+        small = shrink(stacked)  # as those whose drift is told while training
+        spearman, ssim = agreement(small[:1].expand_as(small), small)
+        blank = spearman.isnan().tolist()
+        if not blank[0]:
+            spearman = spearman.nan_to_num(0.0)
+        hits, centre_hit = [], False
+        if len(picture.boxes) and self.localisation is not None:
+            numbers = self.localisation
+            boxes = object_box(picture.frame, stacked, numbers.preset, blur=numbers.blur)[1]
+            height, width = picture.frame.shape[-2:]
+            known = to_whole_pixels(scale_boxes(boxes, (height, width), picture.size))
+            hits = (iou(known, picture.boxes).amax(1) >= 0.5).tolist()
+            centre_hit = bool(iou(centre_box(picture.size)[None], picture.boxes).max() >= 0.5)
+        return Cascaded(picture, class_name, [*small], blank, spearman.tolist(), ssim.tolist(), hits, centre_hit)
+
+
+def _results(found: list[Cascaded], stages: list[list[str]]) -> dict[str, Any]:
+    boxed = [one for one in found if one.hits]
+    rows = []
+    for i, layers in enumerate([[], *stages]):
+        row: dict[str, Any] = {"layers": layers, "randomised": sum(map(len, stages[:i]))}
+        row["blank_maps"] = sum(one.blank[i] for one in found)
+        row["spearman"] = _mean([one.spearman[i] for one in found])
+        row["ssim"] = _mean([one.ssim[i] for one in found])
+        if boxed:
+            row["gt_known_accuracy"] = _mean([one.hits[i] for one in boxed])
+        rows.append(row)
+    results: dict[str, Any] = {"images": len(found), "images_with_boxes": len(boxed), "stages": rows}
+    if boxed:
+        results["centre_box"] = {"gt_known_accuracy": _mean([one.centre_hit for one in boxed])}
+    return results
+
+
+def _mean(values: list[Any]) -> float | None:
+    """Of those that are numbers; None without any."""
+    told = [float(value) for value in values if not math.isnan(value)]
+    return sum(told) / len(told) if told else None
+
+
+def _log_curves(trainer: Trainer, results: dict[str, Any]) -> None:
+    for row in results["stages"]:
+        measured = {f"sanity/{key}": row.get(key) for key in ("spearman", "ssim", "gt_known_accuracy")}
+        if "centre_box" in results:
+            measured["sanity_centre_box/gt_known_accuracy"] = results["centre_box"]["gt_known_accuracy"]
+        numbers = {tag: value for tag, value in measured.items() if value is not None}
+        for logger in trainer.loggers:
+            logger.log_metrics(numbers, row["randomised"])
+
+
+def _draw(found: list[Cascaded], stages: list[list[str]]) -> Image.Image:
+    """A row a picture, a column a stage, titled with the layer down to which the weights are fresh."""
+    titles = ["trained", *(f"to {group[-1].removeprefix('net.')[-14:]}" for group in stages)]
+    strips = []
+    for one in found:
+        frame = one.picture.frame.permute(1, 2, 0).cpu().numpy()
+        columns = [("picture", frame), *((name, heat(m)) for name, m in zip(titles, one.maps, strict=True))]
+        told = "  ".join("-" if blank else f"{value:.2f}" for value, blank in zip(one.spearman, one.blank, strict=True))
+        strips.append(draw_strip(columns, f"{one.class_name}   rank correlation with the trained net's map: {told}"))
+    return sheet(strips, 1)

@@ -1,0 +1,143 @@
+"""What is looked at: the ConvNet inside any LightningModule, and the fixed pictures that it is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from callbacks.gathering import spread
+from deepinside.attribution.context import gradients_on
+from deepinside.classifier import Classifier
+from deepinside.data.module import PictureData, WholePicture
+from deepinside.data.picture import Classes
+from deepinside.errors import UserError
+from deepinside.models.convnet import ConvNet, Preprocessing
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a callback must be told to look into a LightningModule of another project.
+
+    images (N, 3, H, W): RGB, uint8 or floating in [0, 1], before the normalisation. labels (N,): class indices, -1
+    unknown. mean, std: per channel, what the module's own data pipeline subtracts and divides by: the module is called
+    with (images - mean) / std, on squares of side min(H, W). boxes: for each picture (M, 4) pixels (x0, y0, x1, y1),
+    half-open edges. class_names: in the order of the scores; None: their indices. Raises UserError where shapes or
+    values do not fit.
+    """
+
+    images: Tensor
+    labels: Tensor
+    mean: Sequence[float]
+    std: Sequence[float]
+    boxes: Sequence[Tensor] | None = None
+    class_names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        images, count = self.images, len(self.images)
+        if images.ndim != 4 or images.shape[1] != 3 or not count:
+            raise UserError(f"Pictures: images must be (N, 3, H, W) with N >= 1, not {tuple(images.shape)}")
+        if images.dtype != torch.uint8 and not (images.is_floating_point() and 0 <= images.min() <= images.max() <= 1):
+            raise UserError("Pictures: images must be uint8 or in [0, 1]: as they are before mean and std are applied")
+        if self.labels.shape != (count,) or self.labels.is_floating_point():
+            raise UserError(f"Pictures: {count} images need as many class indices, not {tuple(self.labels.shape)}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise UserError("Pictures: mean and std must have 3 numbers each, std above 0")
+        if self.boxes is not None and (len(self.boxes) != count or any(b.shape[1:] != (4,) for b in self.boxes)):
+            raise UserError(f"Pictures: {count} images need as many boxes, each a tensor (M, 4)")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def picture(self, i: int) -> WholePicture:
+        """Picture `i` as evaluation gets it."""
+        frame = self.images[i].detach().cpu()
+        if frame.dtype != torch.uint8:
+            frame = (frame * 255).round().to(torch.uint8)
+        boxes = torch.zeros(0, 4) if self.boxes is None else self.boxes[i].detach().cpu().float()
+        return WholePicture(frame, int(self.labels[i]), boxes, (frame.shape[1], frame.shape[2]), f"{i:05d}", i)
+
+
+def require_pictures(
+    callback: Callback, trainer: Trainer, module: LightningModule, pictures: Pictures | None, *, data: bool = True
+) -> None:
+    """For `setup()`: raises UserError, in a line that says what to write, where there is nothing to look at or with.
+
+    data: whether pictures are looked at; else, of Pictures, only the normalisation and the size are needed.
+    """
+    missing = not isinstance(module, Classifier) or (data and not isinstance(_data(trainer), PictureData))
+    if pictures is None and missing:
+        who = type(callback).__name__
+        raise UserError(
+            f"{who} on {type(module).__name__} needs pictures: "
+            f"{who}(..., pictures=Pictures(images, labels, mean, std)) with `from callbacks import Pictures`"
+        )
+    if pictures is not None and isinstance(module, Classifier):
+        size, crop = tuple(pictures.images.shape[2:]), module.convnet.preprocessing.crop
+        if min(size) < crop:
+            raise UserError(f"Pictures: images are {size[0]}x{size[1]}, the ConvNet sees crops of {crop}x{crop}")
+
+
+def convnet_of(module: LightningModule, pictures: Pictures | None) -> ConvNet:
+    """The Classifier's own ConvNet; for any other module a ConvNet around it that shares its parameters.
+
+    The module does not come to know of it. How many classes there are is found by one forward pass in eval mode. Made
+    anew for every look: it lies where the module lies. Raises UserError where the module gives no scores (N, C), or
+    names and labels do not fit them.
+    """
+    if isinstance(module, Classifier):
+        return module.convnet
+    assert pictures is not None, "require_pictures() comes first"
+    side, name = min(pictures.images.shape[2:]), type(module).__name__
+    preprocessing = Preprocessing(tuple(pictures.mean), tuple(pictures.std), side, side)
+    like = next(module.parameters(), torch.zeros(()))
+    with torch.inference_mode(False), like.device:  # gradients pass through its mean and std
+        convnet = ConvNet(name, module, preprocessing, Classes((), ()), ())
+    count = _count_scores(convnet, name, side)
+    names = tuple(pictures.class_names or map(str, range(count)))
+    if len(names) != count or int(pictures.labels.max()) >= count:
+        raise UserError(
+            f"Pictures: {name} gives {count} scores, but there are {len(names)} class_names"
+            f" and labels up to {int(pictures.labels.max())}"
+        )
+    convnet.classes = Classes(names, names)
+    return convnet
+
+
+def fixed_pictures(trainer: Trainer, count: int, pictures: Pictures | None) -> list[WholePicture]:
+    """This process's share of `count` pictures spread over `pictures`, or over the validation split without them.
+
+    They are the same at every call; unreadable ones are left out.
+    """
+    data = _data(trainer)
+    if pictures is not None:
+        found = [pictures.picture(i) for i in _share(trainer, spread(count, len(pictures)))]
+    else:
+        assert isinstance(data, PictureData), "require_pictures() comes first"
+        assert data.val is not None
+        read = [data.whole_picture(i) for i in _share(trainer, spread(count, len(data.val)))]
+        found = [picture for picture in read if picture is not None]
+    return found
+
+
+def _share(trainer: Trainer, items: list[int]) -> list[int]:
+    return items[trainer.global_rank :: trainer.world_size]
+
+
+def _data(trainer: Trainer) -> object:
+    return getattr(trainer, "datamodule", None)
+
+
+def _count_scores(convnet: ConvNet, name: str, side: int) -> int:
+    blank = convnet.mean.expand(1, 3, side, side)
+    try:
+        with gradients_on(convnet) as bare, torch.no_grad():
+            scores = bare(blank)
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{name} cannot be called with pictures (1, 3, {side}, {side}): {reason}") from None
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != 1:
+        what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise UserError(f"{name} must give class scores (N, C) for pictures (N, 3, H, W), not {what}")
+    return int(scores.shape[1])

@@ -1,0 +1,55 @@
+"""In what the runs were configured differently."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepinside.errors import UserError
+from deepinside.runs import Run, open_run
+
+PLACES = {"name", "out", "run", "runs", "task", "resume", "overwrite"}
+"""Keys that say where a run lies or how it was started, not what it is."""
+
+
+def differing_settings(runs: Sequence[Run]) -> dict[str, list[str | None]]:
+    """{key with dots: its value in each run, as one types it, None where the run does not have the key}.
+
+    Only keys that at least two runs have with different values. An analysis of a run (task=localise run=...) has its
+    own settings; what it does not have (the optimiser) is its run's, and so is the Trainer's section.
+    """
+    flat = [_settings(run) for run in runs]
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    columns = {key: [settings.get(key) for settings in flat] for key in keys}
+    return {key: values for key, values in columns.items() if len(set(values) - {None}) > 1}
+
+
+def trained(run: Run) -> Run:
+    """The run that trained the net: itself, or the one that it analysed, as long as that is where it was."""
+    analysed = run.config.get("run")
+    try:
+        return open_run(Path(analysed)) if isinstance(analysed, str) else run
+    except UserError:
+        return run
+
+
+def _settings(run: Run) -> dict[str, str]:
+    own = {key: value for key, value in _flat(run.config) if key not in PLACES}
+    source = trained(run)
+    if source is run:
+        return own
+    weights = Path(own.get("model.weights", ""))
+    if weights.parent.parent == source.folder:
+        del own["model.weights"]  # the analysed run's checkpoint: a place
+    return _settings(source) | {key: value for key, value in own.items() if not key.startswith("trainer.")}
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", _typed(value)
+
+
+def _typed(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,75 @@
+"""The files of a split, without opening them: what is a picture by its name, what is empty, what is something else."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deepinside.data.folder import SUFFIXES
+from deepinside.doctor.finding import WARN, Finding, some
+
+TOLD = 1000  # advance() is called after so many
+
+
+@dataclass
+class Files:
+    """Paths relative to the folder that was scanned; hidden files are left out, as the readers do."""
+
+    pictures: int = 0
+    empty: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)  # links that lead nowhere, folders that may not be read
+
+
+def scan(folder: Path, advance: Callable[[float], None]) -> Files:
+    """One pass over the folder and all below it: a million files take seconds."""
+    found, todo, seen = Files(), [str(folder)], 0
+    while todo:
+        place = todo.pop()
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        _sort(entry, folder, found, todo)
+                        seen += 1
+                        if not seen % TOLD:
+                            advance(TOLD)
+        except OSError:
+            found.broken.append(os.path.relpath(place, folder))
+    for names in (found.empty, found.others, found.broken):
+        names.sort()
+    return found
+
+
+def _sort(entry: os.DirEntry[str], folder: Path, found: Files, todo: list[str]) -> None:
+    if entry.is_dir():
+        todo.append(entry.path)
+    elif not entry.name.lower().endswith(SUFFIXES):
+        found.others.append(os.path.relpath(entry.path, folder))
+    else:
+        try:
+            size = entry.stat().st_size
+        except OSError:
+            found.broken.append(os.path.relpath(entry.path, folder))
+            return
+        found.pictures += 1
+        if not size:
+            found.empty.append(os.path.relpath(entry.path, folder))
+
+
+def check_files(split: str, found: Files) -> list[Finding]:
+    findings = []
+    if found.empty:
+        fix = "fetch them again; until then they are left out and named in metrics.json"
+        findings.append(
+            Finding(f"{split}: empty files", f"{len(found.empty):,} of 0 bytes: {some(found.empty)}", WARN, fix)
+        )
+    if found.others:
+        words = f"{len(found.others):,} files are no pictures by their names: {some(found.others)}"
+        fix = f"they are ignored; pictures end in {', '.join(SUFFIXES)}"
+        findings.append(Finding(f"{split}: other files", words, WARN, fix))
+    if found.broken:
+        words = f"{len(found.broken):,} cannot be opened: {some(found.broken)}"
+        fix = "mend the links, or the rights (chmod -R u+rX)"
+        findings.append(Finding(f"{split}: links and rights", words, WARN, fix))
+    return findings

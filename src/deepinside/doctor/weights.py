@@ -1,0 +1,78 @@
+"""Which weights load, and what is in torch's cache."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torchvision import models as zoo
+
+from deepinside.config import DataConfig, ModelConfig
+from deepinside.data.picture import Classes
+from deepinside.doctor.finding import BLOCKS, OK, WARN, Finding, some
+from deepinside.errors import UserError
+from deepinside.models.build import OWN_NETS, build_convnet
+
+
+def check_weights(model: ModelConfig, data_classes: Classes | None) -> list[Finding]:
+    """Loads what `model` names, if it names weights; else tells which lie in torch's cache.
+
+    Raises UserError for a net or weights that do not exist by name.
+    """
+    cached = cached_weights()
+    if model.weights == "none":
+        return [_tell_cache(cached)]
+    said: list[str] = []
+    try:
+        convnet = build_convnet(model, DataConfig(), None, said.append)
+    except UserError as error:
+        if not _exist(model):
+            raise
+        fix = f"without a network: copy the file to {_cache()}, or model.weights=FILE"
+        return [Finding("weights", str(error), BLOCKS, fix if "downloaded" in str(error) else "give those of this net")]
+    findings = [Finding("weights", f"{model.weights} loads: {convnet.summary()}")]
+    findings += [Finding("weights", line, WARN, "give model.mean and model.std if this is wrong") for line in said]
+    if data_classes is not None:
+        findings.append(_compare(convnet.classes, data_classes))
+    return findings
+
+
+def cached_weights() -> dict[str, str]:
+    """{file in torch's cache: `model.name=... model.weights=...`}, for torchvision's classification nets."""
+    folder = _cache()
+    present = {file.name for file in folder.glob("*.pth")} if folder.is_dir() else set()
+    found = {}
+    for name in zoo.list_models(module=zoo):
+        for member in zoo.get_model_weights(name):
+            if (file := member.url.rsplit("/", 1)[-1]) in present:
+                found[file] = f"model.name={name} model.weights={member.name}"
+    return found
+
+
+def _tell_cache(cached: dict[str, str]) -> Finding:
+    folder = _cache()
+    without = "without a network, only these and files load" if cached else "without a network, only files load"
+    words = f"model.weights=DEFAULT fetches from download.pytorch.org into {folder}; {without}"
+    if cached:
+        return Finding(
+            "weights", f"{words}: {some(sorted(cached.values()), 6)}", OK, "model.name= and model.weights= try one"
+        )
+    return Finding("weights", f"{words}; it holds none", OK, "model.name= and model.weights= try one")
+
+
+def _compare(weights: Classes, data: Classes) -> Finding:
+    unknown = [name for name in data.ids if name not in set(weights.ids)]
+    if not unknown:
+        return Finding("weights and data", f"the data's {len(data):,} classes are among the weights' {len(weights):,}")
+    words = f"{len(unknown):,} of the data's {len(data):,} classes are not among the weights': {some(unknown)}"
+    return Finding("weights and data", words, WARN, "analyse.py refuses this; train.py fine-tunes a new head")
+
+
+def _exist(model: ModelConfig) -> bool:
+    """Whether net and weights exist by name: else it is a mistake in the arguments."""
+    in_zoo = model.name in zoo.list_models(module=zoo)
+    members: Sequence[str] = [*zoo.get_model_weights(model.name).__members__, "DEFAULT"] if in_zoo else []
+    return (in_zoo or model.name in OWN_NETS) and (Path(model.weights).is_file() or model.weights in members)
+
+
+def _cache() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"

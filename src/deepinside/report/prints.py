@@ -1,0 +1,72 @@
+"""Pictures that lie in a folder of results as PNG files, by section of the report."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from deepinside.runs import Run
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures under a title of their own, "" for none; look: wall, strips, sheets; folded: behind a click."""
+
+    title: str
+    look: str
+    pictures: list[dict[str, Any]]
+    folded: bool = False
+
+
+def class_models(run: Run) -> list[Group]:
+    """The wall, how they grew while training, how the ascent found them."""
+    folder = run.folder if run.config.get("task") == "class_model" else run.folder / "class_models"
+    told = "class model"
+    return _groups(
+        Group("", "wall", prints(run.class_models.values(), told)),
+        Group("As they grew while the net was trained", "strips", prints(sorted(folder.glob("growth/*.png")), told)),
+        Group("From the zero image to the result", "strips", prints(sorted(folder.glob("films/*.png")), told), True),
+        Group("Score, posterior and norm", "sheets", prints(folder.glob("traces.png"), "traces"), True),
+    )
+
+
+def saliency(run: Run) -> list[Group]:
+    """Film strips over the epochs, the fixed pictures, and what an analysis drew."""
+    task = run.config.get("task")
+    folder = run.folder if task in ("saliency", "relation") else run.folder / "saliency"
+    films = prints(sorted(folder.glob("films/*.png")), "saliency over the epochs")
+    return _groups(
+        Group("While the net was trained", "strips", films),
+        Group("At the end" if films else "", "sheets", prints(sorted(folder.glob("pictures/*.png")), "saliency map")),
+    )
+
+
+def cuts(run: Run) -> list[Group]:
+    """Panels of the localisation: picture, map, overlay, the cut with its box."""
+    folder = run.pictures_folder
+    panels = prints(sorted(folder.glob("pictures/*.png")) if folder else [], "map and cut")
+    return _groups(Group("", "sheets", panels))
+
+
+def sanity(run: Run) -> list[Group]:
+    """Maps while the weights are randomised layer by layer."""
+    folder = run.folder if run.config.get("task") == "sanity" else run.folder / "sanity"
+    return _groups(Group("", "strips", prints(sorted(folder.glob("*.png")), "maps of nets with randomised weights")))
+
+
+def prints(paths: Iterable[Path], what: str) -> list[dict[str, Any]]:
+    """For the macro `prints`: path, width, height, and a text in its place: what it is, and of what by its name."""
+    found = []
+    for path in paths:
+        with Image.open(path) as picture:
+            width, height = picture.size
+        _, _, name = path.stem.partition("_")
+        alt = f"{what}: {(name or path.stem).replace('_', ' ')}"
+        found.append({"path": path, "width": width, "height": height, "alt": alt})
+    return found
+
+
+def _groups(*groups: Group) -> list[Group]:
+    return [group for group in groups if group.pictures]

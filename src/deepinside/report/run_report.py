@@ -1,0 +1,91 @@
+"""The report about one folder of results."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepinside.events import read_scalars
+from deepinside.provenance import FILE
+from deepinside.records import KINDS
+from deepinside.report.curves import charts, sanity_charts
+from deepinside.report.figures import figure_rows, figures, headlines
+from deepinside.report.gallery import JUDGES, cards, class_names, kinds_of
+from deepinside.report.page import write_page
+from deepinside.report.prints import class_models, cuts, saliency, sanity
+from deepinside.report.settings import settings
+from deepinside.runs import Run
+
+NOTHING = "\N{EN DASH}"
+
+
+def write_report(run: Run, file: Path) -> None:
+    """report.html about a run of train.py or an analysis: what is there is shown. Pictures stay where they are, named
+    relative to the file; the page needs no network."""
+    found, kept = figures(run.metrics), cards(run)
+    curves = read_scalars(run.folder)
+    main, more = charts(curves)
+    changed, everything = settings(run.config)
+    write_page(
+        file,
+        "run.html.j2",
+        run=run,
+        title=_title(run),
+        task=run.config.get("task"),
+        figures=found,
+        headlines=headlines(found),
+        figure_rows=figure_rows(found),
+        charts=main,
+        more_charts=more,
+        errors=run.metrics.get("errors", {}),
+        rules=KINDS,
+        judges=JUDGES,
+        cards=kept,
+        kinds=kinds_of(kept),
+        classes=class_names(kept),
+        about={card.record.index: card.about for card in kept},
+        class_models=class_models(run),
+        saliency=saliency(run),
+        cuts=cuts(run),
+        sanity=sanity(run),
+        sanity_charts=sanity_charts(curves),
+        lists=_lists(run.metrics),
+        changed=changed,
+        settings=everything,
+        made=_made(run.folder),
+    )
+
+
+def _title(run: Run) -> str:
+    """The name; of an analysis below a run, runs/shapes/localise, with that of the run."""
+    task = run.config.get("task")
+    return f"{run.folder.resolve().parent.name}, {task}" if task == run.folder.name else run.name
+
+
+def _made(folder: Path) -> dict[str, Any]:
+    """provenance.json; what it does not tell, or all where a folder has none, is None."""
+    nothing = dict.fromkeys(("command", "commit", "versions", "machine", "started", "seconds"))
+    try:
+        return nothing | json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return nothing
+
+
+def _lists(metrics: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """What an analysis tells of each class, picture or layer: (title, columns, rows)."""
+    found = []
+    for name, rows in metrics.items():
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if _plain(value)))
+            columns.sort(key=lambda key: key not in ("class", "name", "layer", "image"))
+            cells = [[_told(row.get(column)) for column in columns] for row in rows]
+            found.append((name, columns, cells))
+    return found
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _told(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else NOTHING if value is None else str(value)

@@ -1,0 +1,58 @@
+"""How alike the kept saliency maps of compared runs are."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from deepinside.compare import Comparison, kept_maps, mean_interval
+from deepinside.errors import UserError
+from deepinside.metrics.agreement import agreement
+
+SIDE = 64  # the maps' common size, pixels: Spearman's correlation and SSIM depend on it
+Agreement = dict[int, tuple[float, float]]
+
+
+def agreement_of_maps(comparison: Comparison) -> list[Agreement]:
+    """For each further run, of the pictures whose map both it and the first run kept: {place in the pairing:
+    (Spearman's correlation, SSIM)} of the maps at 64 x 64 pixels (see `metrics.agreement`). A constant map has no
+    ranks: left out."""
+    first, *others = kept_maps(comparison)
+    found = []
+    for files in others:
+        both = [(place, a, b) for place, (a, b) in enumerate(zip(first, files, strict=True)) if a and b]
+        ranks, ssim = agreement(_stack([a for _, a, _ in both]), _stack([b for _, _, b in both]))
+        pairs = zip([place for place, _, _ in both], ranks.tolist(), ssim.tolist(), strict=True)
+        found.append({place: (rank, alike) for place, rank, alike in pairs if not math.isnan(rank)})
+    return found
+
+
+def summarise_agreement(labels: Sequence[str], found: Sequence[Agreement]) -> list[dict[str, Any]]:
+    """[{"run": label, "images": n, "spearman": [mean, low, high], "ssim": [mean, low, high]}] of each further run, 95%
+    bootstrap intervals; without the two where less than two pictures have both maps."""
+    told = []
+    for label, of_run in zip(labels[1:], found, strict=True):
+        row: dict[str, Any] = {"run": label, "images": len(of_run)}
+        if len(of_run) > 1:
+            ranks, ssim = np.array(list(of_run.values())).T
+            row |= {"spearman": list(mean_interval(ranks)), "ssim": list(mean_interval(ssim))}
+        told.append(row)
+    return told
+
+
+def read_map(file: Path, size: tuple[int, int]) -> Tensor:
+    """A kept 8-bit map, resized to (height, width), in [0, 1]."""
+    try:
+        picture = Image.open(file).convert("L").resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    except OSError:
+        raise UserError(f"{file} is not a picture that can be read") from None
+    return torch.from_numpy(np.array(picture)).float() / 255
+
+
+def _stack(files: Sequence[Path]) -> Tensor:
+    return torch.stack([read_map(file, (SIDE, SIDE)) for file in files]) if files else torch.zeros(0, SIDE, SIDE)

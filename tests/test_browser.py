@@ -1,0 +1,277 @@
+"""A real small run, seen in a real browser: TensorBoard's tabs, and report.html as somebody uses it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+import pytest
+
+from deepinside.events import read_scalars
+from deepinside.runs import Run, open_run
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install -e '.[test]'")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.remote.webdriver import WebDriver  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = (
+    *(
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=2",
+        "trainer.log_every_n_steps=1",
+        "trainer.enable_progress_bar=false",
+    ),
+    *("data.shapes_train=64", "data.shapes_val=20", "data.batch_size=32", "monitor.max_overhead=null"),
+    *("class_models.count=3", "class_models.steps=4", "class_models.every=1", "saliency.images=3", "saliency.every=1"),
+    *("localisation.images=4", "localisation.every=1", "localisation.pictures=2", "sanity.images=2", "sanity.stages=2"),
+)
+OPTIONS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1400,1000"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+# All text and all pictures of a page, through the shadow roots that TensorBoard is made of.
+WALK = """
+const text = [], pictures = [];
+(function walk(node) {
+  if (["STYLE", "SCRIPT", "TEMPLATE", "NOSCRIPT"].includes(node.nodeName)) return;
+  if (node.nodeType === Node.TEXT_NODE) text.push(node.data);
+  if (node.nodeName === "IMG") pictures.push(node.naturalWidth);
+  if (node.shadowRoot) walk(node.shadowRoot);
+  node.childNodes.forEach(walk);
+})(document.body);
+return [text.join(" ").replace(/\\s+/g, " "), pictures];
+"""
+
+
+def wait_for(seen: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """What `seen` returns once that is true."""
+    end = time.monotonic() + seconds
+    while not (found := seen()):
+        assert time.monotonic() < end, f"not there after {seconds} s: {what}"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[WebDriver]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for option in OPTIONS:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options, Service(driver))
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture(scope="module")
+def trained(browser: WebDriver, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("runs") / "small"
+    command = [sys.executable, str(ROOT / "train.py"), *SMALL, f"out={out}"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.endswith(f"report: {out / 'report.html'}\n")
+    return open_run(out)
+
+
+@pytest.fixture(scope="module")
+def tensorboard(trained: Run) -> Iterator[str]:
+    """The address of a TensorBoard that has read the run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    options = ["--host", "127.0.0.1", "--port", str(port), "--samples_per_plugin", "images=100"]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(trained.folder.parent), *options]
+
+    def has_read() -> bool:
+        try:
+            with urllib.request.urlopen(f"{address}/data/plugin/images/tags", timeout=5) as answer:
+                return "sanity/pictures" in json.load(answer).get("small", {})  # among the last that a run logs
+        except OSError:
+            return False
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(has_read, "TensorBoard with the run", 60)
+            yield address
+        finally:
+            server.terminate()
+
+
+def visit(browser: WebDriver, url: str) -> None:
+    browser.get("about:blank")  # else a change of the fragment alone loads nothing
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get(url)
+
+
+@pytest.mark.parametrize("tag", ["saliency/films", "class_models/growth"])
+def test_tensorboard_shows_pictures_that_grow(browser: WebDriver, tensorboard: str, tag: str) -> None:
+    visit(browser, f"{tensorboard}/?tagFilter={quote(tag, safe='')}#timeseries")
+
+    def pictures() -> bool:
+        text, widths = browser.execute_script(WALK)
+        return tag in text and "Tags matching filter 3 cards" in text and sum(width > 200 for width in widths) >= 2
+
+    wait_for(pictures, f"pictures of {tag}")
+
+
+def test_tensorboard_shows_localisation_curves(browser: WebDriver, tensorboard: str, trained: Run) -> None:
+    curves = read_scalars(trained.folder)
+    visit(browser, f"{tensorboard}/?tagFilter=%5Elocalisation.*gt_known%23timeseries".replace("%23", "#"))
+    rows = ("localisation", "localisation_centre_box", "localisation_whole_image")
+    last = [curves[f"{row}/gt_known_accuracy"][-1][1] for row in rows]
+
+    def told() -> bool:
+        text, _ = browser.execute_script(WALK)
+        return "Tags matching filter 3 cards" in text and all(f"{row} /gt_known" in text for row in rows[:1])
+
+    wait_for(told, "three cards of the ground-truth known accuracy")
+    wait_for(lambda: f" {last[0]:.4g} " in browser.execute_script(WALK)[0], f"the last value {last[0]:.4g}")
+
+
+def test_tensorboard_lists_true_hyper_parameters_and_results(
+    browser: WebDriver, tensorboard: str, trained: Run
+) -> None:
+    visit(browser, f"{tensorboard}/#hparams")
+    wanted = {
+        "data.batch_size": f"{trained.config['data']['batch_size']:#.5g}",
+        "model.name": trained.config["model"]["name"],
+        "optim.lr": f"{trained.config['optim']['lr']:#.5g}",
+        "test_localisation/gt_known_accuracy": f"{trained.metrics['localisation']['gt_known_accuracy']:#.5g}",
+    }
+
+    def told() -> bool:
+        text, _ = browser.execute_script(WALK)
+        _, there, table = text.partition("Trial ID")
+        return bool(there) and all(word in table for pair in wanted.items() for word in pair)
+
+    wait_for(told, f"a table with {wanted}")
+
+
+@pytest.fixture
+def report(browser: WebDriver, trained: Run) -> Iterator[WebDriver]:
+    """The page, just opened; at the end it must have said nothing to the console and asked nobody for anything."""
+    visit(browser, (trained.folder / "report.html").as_uri())
+    yield browser
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert urls
+    assert {url.partition(":")[0] for url in urls} <= {"file", "data"}
+
+
+def shown(browser: WebDriver) -> list[int]:
+    script = "return [...document.querySelectorAll('.card')].filter(c => !c.hidden).map(c => Number(c.dataset.index))"
+    found: list[int] = browser.execute_script(script)
+    return found
+
+
+def click(browser: WebDriver, selector: str) -> None:
+    button = browser.find_element(By.CSS_SELECTOR, selector)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
+    button.click()
+
+
+def test_the_gallery_is_filtered_and_sorted(report: WebDriver, trained: Run) -> None:
+    pictures = trained.pictures
+    assert shown(report) == [picture.index for picture in pictures]
+    click(report, "button[data-judge=class_known]")
+    kind = max(trained.metrics["errors"]["class_known"], key=trained.metrics["errors"]["class_known"].get)
+    click(report, f"button[data-kind={kind}]")
+    wanted = [picture for picture in pictures if picture.class_known == kind]
+    assert shown(report) == [picture.index for picture in wanted]
+    name = wanted[0].class_name
+    report.find_element(By.ID, "class").send_keys(name.upper())
+    of_class = [picture for picture in wanted if picture.class_name == name]
+    assert shown(report) == [picture.index for picture in of_class]
+    assert report.find_element(By.ID, "count").text == f"{len(of_class)} of {len(pictures)} pictures"
+    report.find_element(By.CSS_SELECTOR, "#sort option[value=iou]").click()
+    by_iou = sorted(of_class, key=lambda picture: picture.localisation["mean_iou"])
+    assert shown(report) == [picture.index for picture in by_iou]
+    told = parse_qs(report.current_url.partition("#")[2])
+    assert told == {"judge": ["class_known"], "kind": [kind], "class": [name.upper()], "sort": ["iou"]}
+    report.refresh()
+    assert shown(report) == [picture.index for picture in by_iou]
+
+
+def test_bars_lead_to_their_pictures(report: WebDriver, trained: Run) -> None:
+    judge, counts = "first_guess", trained.metrics["errors"]["first_guess"]
+    kind = list(counts)[-1]
+    click(report, f".bars a[href='#judge={judge}&kind={kind}']")
+    wait_for(lambda: len(shown(report)) == counts[kind], f"the {counts[kind]} pictures of kind {kind}")
+
+
+def test_the_theme_is_switched_and_remembered(report: WebDriver) -> None:
+    background = "return getComputedStyle(document.body).backgroundColor"
+    before = report.execute_script(background)
+    click(report, "#theme")
+    after = report.execute_script(background)
+    assert after != before
+    report.refresh()
+    assert report.execute_script(background) == after
+    click(report, "#theme")
+    assert report.execute_script(background) == before
+
+
+def test_the_large_view_by_keyboard_alone(report: WebDriver, trained: Run) -> None:
+    active = "return document.activeElement.closest('.card')?.dataset.index ?? null"
+    for _ in range(150):
+        report.switch_to.active_element.send_keys(Keys.TAB)
+        if report.execute_script(active) is not None:
+            break
+    first, second = trained.pictures[:2]
+    assert report.execute_script(active) == str(first.index)
+    report.switch_to.active_element.send_keys(Keys.ENTER)
+    dialog, title = report.find_element(By.ID, "view"), report.find_element(By.ID, "view-title")
+    assert dialog.get_attribute("open")
+    assert title.text == first.class_name
+    report.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert title.text == second.class_name
+    assert report.find_element(By.ID, "view-place").text == f"2 of {len(trained.pictures)}"
+    box = second.guesses[0].box
+    drawn = report.find_element(By.CSS_SELECTOR, "#view rect.guess:not(.case)")
+    assert [float(str(drawn.get_attribute(key))) for key in ("x", "y")] == box[:2]
+    for key in (Keys.ARROW_LEFT, Keys.ARROW_LEFT, Keys.ARROW_RIGHT):  # at the first picture the keys still work
+        report.switch_to.active_element.send_keys(key)
+    assert title.text == second.class_name
+    report.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert not dialog.get_attribute("open")
+    assert report.execute_script(active) == str(second.index)
+
+
+def test_the_slider_puts_the_map_over_the_picture(report: WebDriver) -> None:
+    heat = "const h = document.querySelector('.card .heat'); return [getComputedStyle(h).display, h.naturalWidth]"
+    assert report.execute_script(heat)[0] == "none"
+    click(report, "#map")
+    report.find_element(By.ID, "map").send_keys(Keys.END)
+    wait_for(lambda: report.execute_script(heat) == ["block", 70], "the map")
+    opacity = "return getComputedStyle(document.querySelector('.card .heat')).opacity"
+    wait_for(lambda: report.execute_script(opacity) == "1", "an opaque map", 5)
+
+
+def test_the_page_fits_a_phone(report: WebDriver) -> None:
+    phone = {"width": 360, "height": 780, "deviceScaleFactor": 1, "mobile": True}
+    report.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[attr-defined]
+    try:
+        report.refresh()
+        assert report.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [360, 360]
+    finally:
+        report.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]

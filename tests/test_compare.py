@@ -1,0 +1,228 @@
+"""Comparison of runs: paired statistics, what may be paired, where runs disagree, what differs in their settings."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepinside.compare import compare, mean_interval
+from deepinside.compare.disagreement import by_disagreement, overlap
+from deepinside.compare.pairing import label_runs, pair_pictures
+from deepinside.compare.settings import differing_settings
+from deepinside.compare.statistics import paired_differences
+from deepinside.errors import UserError
+from deepinside.runs import Run, open_run
+
+from .comparable_runs import TRUTH, record, write_run
+
+
+def hits(only_first: int, only_this: int, both: int = 5, neither: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    first = np.repeat([1.0, 0.0, 1.0, 0.0], [only_first, only_this, both, neither])
+    this = np.repeat([0.0, 1.0, 1.0, 0.0], [only_first, only_this, both, neither])
+    return first[None], this[None]
+
+
+class TestStatistics:
+    def test_mcnemars_exact_p(self) -> None:
+        """P(B(10, 1/2) <= 1 or >= 9) = 2 * 11 / 1024."""
+        [found] = paired_differences(*hits(1, 9), [False])
+        assert found.mcnemar is not None
+        assert (found.mcnemar.only_first, found.mcnemar.only_this) == (1, 9)
+        assert found.mcnemar.p == pytest.approx(22 / 1024)
+        assert found.difference == pytest.approx(8 / 20)
+
+    def test_an_error_of_zero_is_a_hit(self) -> None:
+        first, this = hits(1, 9)
+        [found] = paired_differences(1 - first, 1 - this, [True])
+        assert found.mcnemar is not None
+        assert (found.mcnemar.only_first, found.mcnemar.only_this) == (1, 9)
+        assert found.difference == pytest.approx(-8 / 20)
+
+    def test_a_measure_that_is_no_hit_has_no_test(self) -> None:
+        first, this = np.array([[0.0, 0.25, 1.0]]), np.array([[1.0, 0.5, 1.0]])
+        [found] = paired_differences(first, this, [False])
+        assert found.mcnemar is None
+        assert found.difference == pytest.approx(1.25 / 3)
+
+    def test_a_run_does_not_differ_from_itself(self) -> None:
+        values, _ = hits(3, 4)
+        [found] = paired_differences(values, values, [False])
+        assert (found.difference, found.low, found.high) == (0, 0, 0)
+        assert found.mcnemar is not None
+        assert (found.mcnemar.only_first, found.mcnemar.only_this, found.mcnemar.p) == (0, 0, 1)
+
+    def test_what_is_hard_for_both_cancels(self) -> None:
+        """A difference that is the same in every picture has no width, whatever the pictures' own spread."""
+        first = np.random.default_rng(1).random((1, 50))
+        [found] = paired_differences(first, first + 0.25, [False])
+        assert (found.low, found.high) == pytest.approx((0.25, 0.25))
+        mean, low, high = mean_interval(first[0])
+        assert low < mean < high
+        assert high - low > 0.1
+
+    def test_the_interval_is_the_binomials(self) -> None:
+        [found] = paired_differences(*hits(0, 120, 280, 0), [False])
+        spread = 1.96 * np.sqrt(0.3 * 0.7 / 400)
+        assert (found.low, found.high) == pytest.approx((0.3 - spread, 0.3 + spread), abs=0.006)
+
+    def test_intervals_cover_the_truth_as_often_as_they_say(self) -> None:
+        """Twice 200 pictures, the second run truly 10 points better: of 100 such experiments, 95 +- 3 sigma."""
+        random = np.random.default_rng(3)
+        first = (random.random((100, 200)) < 0.5).astype(float)
+        this = np.where(random.random((100, 200)) < 0.2, 1.0, first)  # P(wins) = 0.5 * 0.2
+        found = paired_differences(first, this, [False] * 100)
+        assert 89 <= sum(one.low <= 0.1 <= one.high for one in found) <= 100
+
+    def test_seeded(self) -> None:
+        first, this = np.random.default_rng(4).random((2, 3, 40))
+        kinds = [False] * 3
+        assert paired_differences(first, this, kinds) == paired_differences(first, this, kinds)
+        assert paired_differences(first, this, kinds) != paired_differences(first, this, kinds, seed=1)
+
+
+class TestPairing:
+    def test_in_the_order_of_the_first_run(self, tmp_path: Path) -> None:
+        first = [record(0), record(1), record(2)]
+        second = [record(0, image="picture_2"), record(1, image="picture_0"), record(2, image="picture_1", right=False)]
+        paired = pair_pictures(runs(tmp_path, first, second))
+        assert [one.image for one in paired[1]] == [one.image for one in paired[0]]
+        assert paired[1][1].classification["top1_error"] == 1
+
+    def test_the_same_name_twice_in_a_class(self, tmp_path: Path) -> None:
+        pictures = [record(0, image="a"), record(1, image="a", right=False)]
+        paired = pair_pictures(runs(tmp_path, pictures, pictures))
+        assert [one.index for one in paired[1]] == [0, 1]
+
+    def test_other_pictures(self, tmp_path: Path) -> None:
+        found = refusal(tmp_path, [record(i) for i in range(3)], [record(i) for i in range(1, 5)])
+        assert found == (
+            f"{tmp_path}/b and {tmp_path}/a cannot be paired: 1 of 3 pictures of {tmp_path}/a are not in {tmp_path}/b, "
+            f"the first is picture_0; 2 of 4 pictures of {tmp_path}/b are not in {tmp_path}/a, the first is picture_3"
+        )
+
+    def test_other_classes(self, tmp_path: Path) -> None:
+        found = refusal(tmp_path, [record(0), record(1)], [record(0), record(1, class_id="n02")])
+        assert "1 of 2 pictures have other classes" in found
+        assert found.endswith(f"the first is picture_1: n01 in {tmp_path}/a, n02 in {tmp_path}/b")
+
+    def test_other_pictures_of_the_same_name(self, tmp_path: Path) -> None:
+        """The shapes of another seed."""
+        found = refusal(tmp_path, [record(0), record(1)], [record(0), record(1, boxes=[[0.0, 0.0, 9.0, 9.0]])])
+        assert "1 of 2 pictures have another size or other true boxes, the first is picture_1" in found
+
+    def test_no_records(self, tmp_path: Path) -> None:
+        found = refusal(tmp_path, [record(0), record(1)], [])
+        assert f"`python analyse.py task=localise run={tmp_path}/b` makes it" in found
+
+    def test_one_picture(self, tmp_path: Path) -> None:
+        assert "evaluated on one picture" in refusal(tmp_path, [record(0)], [record(0)])
+
+    def test_labels(self, tmp_path: Path) -> None:
+        assert label_runs([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
+        assert label_runs([tmp_path / "a", tmp_path / "b" / "localise"]) == ["a", "b/localise"]
+        assert label_runs([tmp_path / "a", tmp_path / "a" / "localise"]) == ["a", "a/localise"]
+        with pytest.raises(UserError, match="at least two folders"):
+            label_runs([tmp_path])
+        with pytest.raises(UserError, match=f"names the same folder twice: {tmp_path}/a"):
+            label_runs([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+
+
+class TestDisagreement:
+    def test_right_against_wrong_then_overlap_with_the_truth_then_with_each_other(self, tmp_path: Path) -> None:
+        first = [record(0), record(1), record(2), record(3), record(4)]
+        mirrored = [TRUTH[0] - 10, TRUTH[1], TRUTH[2] - 10, TRUTH[3]]
+        first[2] = record(2, shift=10)
+        second = [record(0), record(1, shift=5), record(2, shift=10, known_box=mirrored), record(3, right=False)]
+        second.append(record(4, shift=10))
+        found = by_disagreement([first, second])
+        assert [one.place for one in found] == [3, 4, 1, 2, 0]
+        assert found[0].right == [True, False]
+        assert found[1].iou == pytest.approx([1, 0.6])
+        assert (found[3].overlap, found[4].overlap) == pytest.approx((20 / 60, 1))
+
+    def test_without_true_boxes_the_class_decides(self) -> None:
+        bare = [replace(record(i), boxes=[], localisation={}) for i in range(2)]
+        wrong = [replace(record(i, right=i == 0), boxes=[], localisation={}) for i in range(2)]
+        found = by_disagreement([bare, wrong])
+        assert [(one.place, one.differs) for one in found] == [(1, True), (0, False)]
+        assert found[0].iou == [None, None]
+
+    def test_overlap(self) -> None:
+        assert overlap([0, 0, 2, 2], [1, 1, 3, 3]) == pytest.approx(1 / 7)
+        assert overlap([0, 0, 2, 2], [2, 0, 4, 2]) == 0
+        assert overlap([1, 1, 1, 1], [1, 1, 1, 1]) == 0
+
+
+class TestSettings:
+    def test_only_what_differs(self, tmp_path: Path) -> None:
+        a = write_run(tmp_path / "a", [], data={"erase": 0.5, "root": None}, optim={"lr": 0.1}, seed=1)
+        b = write_run(tmp_path / "b", [], data={"erase": 0.0, "root": None}, seed=1)
+        c = write_run(tmp_path / "c", [], data={"erase": 0.5, "root": "pictures"}, optim={"lr": 0.1}, seed=2)
+        assert differing_settings([open_run(folder) for folder in (a, b, c)]) == {
+            "seed": ["1", "1", "2"],
+            "data.erase": ["0.5", "0.0", "0.5"],
+            "data.root": ["null", "null", "pictures"],
+        }
+
+    def test_an_analysis_takes_the_optimiser_from_its_run(self, tmp_path: Path) -> None:
+        runs = []
+        for name, lr in (("a", 0.1), ("b", 0.2)):
+            run = write_run(tmp_path / name, [], optim={"lr": lr}, trainer={"max_epochs": 10 * lr}, model={})
+            config = {"run": str(run), "task": "localise", "trainer": {"max_epochs": 90}}
+            weights = {"weights": f"{run}/checkpoints/last.ckpt"}
+            runs.append(open_run(write_run(run / "localise", [], model=weights, **config)))
+        assert differing_settings(runs) == {"optim.lr": ["0.1", "0.2"], "trainer.max_epochs": ["1.0", "2.0"]}
+
+
+class TestCompare:
+    def test_measures(self, tmp_path: Path) -> None:
+        """By hand: of four pictures the first run has the classes right, the second misses one class and one box."""
+        first = [record(i) for i in range(4)]
+        second = [record(0), record(1, shift=20), record(2, right=False), record(3)]
+        found = {(one.part, one.name): one for one in compare(runs(tmp_path, first, second)).measures}
+        assert list(found)[:2] == [("classification", "top1_error"), ("classification", "top5_error")]
+        top1 = found["localisation", "top1_error"]
+        assert (top1.values, top1.images, top1.centre_box) == ([0.0, 0.5], 4, [0.5, 0.5])
+        [difference] = top1.differences
+        assert (difference.difference, difference.low, difference.high) == (0.5, 0, 1)
+        assert difference.mcnemar is not None
+        assert (difference.mcnemar.only_first, difference.mcnemar.p) == (2, 0.5)
+        assert found["classification", "top1_error"].values == [0, 0.25]
+        iou = found["localisation", "mean_iou"]
+        assert iou.values == pytest.approx([1, (3 + 1 / 3) / 4])
+        assert iou.differences[0].mcnemar is None
+        assert found["classification", "top1_error"].centre_box == [None, None]
+
+    def test_pictures_without_boxes_are_classified_only(self, tmp_path: Path) -> None:
+        pictures = [*(record(i) for i in range(3)), replace(record(3), boxes=[], localisation={})]
+        found = compare(runs(tmp_path, pictures, pictures))
+        assert {(one.part, one.images) for one in found.measures} == {("classification", 4), ("localisation", 3)}
+
+    def test_three_runs(self, tmp_path: Path) -> None:
+        pictures = [record(i) for i in range(3)]
+        worse = [record(i, right=False) for i in range(3)]
+        found = compare(runs(tmp_path, pictures, pictures, worse))
+        assert found.labels == ["a", "b", "c"]
+        assert [one.difference for one in found.measures[0].differences] == [0, 1]
+
+    def test_a_later_analysis_brings_its_own_centre_box(self, tmp_path: Path) -> None:
+        pictures = [record(0), record(1)]
+        both = runs(tmp_path, pictures, pictures)
+        (both[1].folder / "localisation").rename(both[1].folder / "localise")
+        place = both[1].folder / "localise"
+        (place / "config.yaml").write_text("task: localise")
+        (place / "metrics.json").write_text('{"baselines": {"centre_box": {"mean_iou": 0.4}}}')
+        found = {one.name: one.centre_box for one in compare([open_run(run.folder) for run in both]).measures}
+        assert found["mean_iou"] == [0.5, 0.4]
+
+
+def runs(folder: Path, *pictures: list) -> list[Run]:
+    return [open_run(write_run(folder / name, records)) for name, records in zip("abc", pictures, strict=False)]
+
+
+def refusal(folder: Path, *pictures: list) -> str:
+    with pytest.raises(UserError) as found:
+        pair_pictures(runs(folder, *pictures))
+    assert "\n" not in str(found.value)
+    return str(found.value)

@@ -1,0 +1,186 @@
+"""task=compare from the command line: comparison.json, TensorBoard, the report, and one line for a mistake."""
+
+import importlib.util
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
+
+from deepinside.launch import run_script
+
+from .comparable_runs import record, write_run
+
+ROOT = Path(__file__).resolve().parent.parent
+Script = Callable[..., str]
+
+
+@pytest.fixture
+def analyse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
+    """Calls analyse.py with these arguments; returns what it printed, on stderr where it ends with exit code 2."""
+    spec = importlib.util.spec_from_file_location("analyse", ROOT / "analyse.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def call(*arguments: str, code: int = 0) -> str:
+        monkeypatch.setattr("sys.argv", ["analyse.py", *arguments])
+        if code:
+            with pytest.raises(SystemExit) as stopped:
+                run_script(script.main)
+            assert stopped.value.code == code
+            return capsys.readouterr().err
+        run_script(script.main)
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> str:
+    """Two runs on eight pictures, six of them kept; the second misses the class of one and the box of another."""
+    good = [record(i) for i in range(8)]
+    worse = [record(i, right=i != 5, shift=30 if i == 2 else 0) for i in range(8)]
+    folders = [
+        write_run(tmp_path / "runs" / "a", good, kept=6, data={"erase": 0.5}),
+        write_run(tmp_path / "runs" / "b", worse, kept=6, data={"erase": 0.0}),
+    ]
+    for slope, folder in enumerate(folders):
+        with SummaryWriter(str(folder)) as writer:
+            for step in range(3):
+                writer.add_scalar("train/loss", slope * step, step)
+    return ",".join(map(str, folders))
+
+
+def test_everything_is_written(analyse: Script, runs: str, tmp_path: Path) -> None:
+    out = tmp_path / "compared"
+    said = analyse("task=compare", f"runs={runs}", f"out={out}")
+    assert re.search(r"data.erase +│ +0.5 +│ +0.0", said)
+    [row] = [line for line in said.splitlines() if "localisation top-1 error" in line]
+    cells = [cell.strip() for cell in row.split("│")]
+    assert cells[4].startswith("+25.0 [+0.0, +")
+    assert [*cells[2:4], *cells[5:-1]] == ["0.0", "25.0", "0.5", "2", "0", "50.0"]
+    found = json.loads((out / "comparison.json").read_text())
+    assert [run["label"] for run in found["runs"]] == ["a", "b"]
+    assert found["images"] == 8
+    assert found["settings"] == {"data.erase": ["0.5", "0.0"]}
+    [top1] = [m for m in found["measures"] if (m["part"], m["name"]) == ("localisation", "top1_error")]
+    assert top1["values"] == [0, 0.25]
+    assert top1["differences"][0]["mcnemar"] == {"only_first": 2, "only_this": 0, "p": 0.5}
+    assert [one["image"] for one in found["disagreements"][:3]] == ["picture_2", "picture_5", "picture_0"]
+    [agreement] = found["agreement"]
+    assert (agreement["run"], agreement["images"]) == ("b", 6)
+    assert agreement["spearman"] == pytest.approx([1, 1, 1]), "both wrote the same maps"
+
+
+def test_the_report_is_whole(analyse: Script, runs: str, tmp_path: Path) -> None:
+    """It can be moved: every picture lies beside it. Nothing comes from a network."""
+    out = tmp_path / "compared"
+    analyse("task=compare", f"runs={runs}", f"out={out}")
+    moved = out.rename(tmp_path / "moved")
+    page = (moved / "report.html").read_text()
+    sources = re.findall(r'<img[^>]* src="([^"]+)"', page)
+    assert len(sources) == 6 * 4 + 2, "of six pictures two photographs and two maps, two class models"
+    assert all((moved / source).is_file() for source in sources)
+    assert not re.search(r'(src|href)="(https?:|/|\.\.)', page)
+    assert (
+        page.index("picture_2, maps agree 1.00") < page.index("picture_5, maps agree 1.00") < page.index("picture_0,")
+    )
+    assert page.count('data-differs="differs"') == 2
+    assert 'alt="goose, b: first guess other 0.75, wrong, IoU 1.00"' in page
+    assert page.count('<g class="line') == 2, "the loss of both runs"
+    assert "<title>b against a · deepinside</title>" in page
+
+
+def test_the_verdict_needs_both_interval_and_test(analyse: Script, tmp_path: Path) -> None:
+    """Of 40 pictures five lost: the interval lies above 0, but p = 2 / 2^5; with six p = 2 / 2^6."""
+    for name, lost in (("a", 0), ("b", 5), ("c", 6)):
+        write_run(tmp_path / name, [record(i, right=i >= lost) for i in range(40)])
+    runs = f"runs={tmp_path}/a,{tmp_path}/b,{tmp_path}/c"
+    analyse("task=compare", runs, f"out={tmp_path / 'compared'}")
+    page = (tmp_path / "compared" / "report.html").read_text()
+    assert "<b>no clear difference</b> 0.0 → 12.5, p = 0.062" in page
+    assert "<b>worse</b> 0.0 → 15.0, p = 0.031" in page
+    found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert found["measures"][0]["differences"][0]["low"] > 0
+
+
+def test_tensorboard_lays_the_curves_over_each_other(analyse: Script, runs: str, tmp_path: Path) -> None:
+    out = tmp_path / "compared"
+    analyse("task=compare", f"runs={runs}", f"out={out}")
+    events = EventAccumulator(str(out), {"images": 0}).Reload()
+    assert set(events.Tags()["images"]) == {"compare/pictures", "compare/class_models"}
+    assert set(events.Tags()["tensors"]) == {"compare/settings/text_summary", "compare/b/text_summary"}
+    [text] = events.Tensors("compare/b/text_summary")
+    assert "| mean IoU | 100.0 |" in text.tensor_proto.string_val[0].decode()
+    for slope, label in enumerate("ab"):
+        [*points] = EventAccumulator(str(out / "curves" / label)).Reload().Scalars("train/loss")
+        assert [point.value for point in points] == [0, slope, 2 * slope]
+
+
+def test_made_again_replaces_itself(analyse: Script, runs: str, tmp_path: Path) -> None:
+    out = tmp_path / "compared"
+    for _ in range(2):
+        analyse("task=compare", f"runs={runs}", f"out={out}")
+    assert len(list(out.glob("events.out.tfevents.*"))) == 1
+    assert len(list((out / "curves" / "a").iterdir())) == 1
+
+
+def test_runs_that_kept_nothing(analyse: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures, no maps, no curves: figures alone, in the folder that three runs have by default."""
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        write_run(tmp_path / name, [record(i, right=name != "c") for i in range(4)])
+    said = analyse("task=compare", "runs=a, b, c")
+    assert "no setting differs" in said
+    assert "b (this) against a (first), 4 pictures" in said
+    assert "c (this) against a (first), 4 pictures" in said
+    out = tmp_path / "runs" / "compare_a_b_c"
+    assert json.loads((out / "comparison.json").read_text())["agreement"] == [
+        {"run": "b", "images": 0},
+        {"run": "c", "images": 0},
+    ]
+    page = (out / "report.html").read_text()
+    assert 'id="compared"' not in page
+    assert "<title>a, b, c · deepinside</title>" in page
+
+
+def test_maps_that_differ(analyse: Script, runs: str, tmp_path: Path) -> None:
+    """A map turned upside down is still like itself, less so."""
+    from PIL import Image
+
+    kept = tmp_path / "runs" / "b" / "localisation" / "kept"
+    ramp = np.tile(np.linspace(0, 255, 25)[:, None], (1, 30)).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "runs" / "a" / "localisation" / "kept" / "0_map.png")
+    Image.fromarray(ramp[::-1]).save(kept / "0_map.png")
+    analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}")
+    page = (tmp_path / "compared" / "report.html").read_text()
+    assert "picture_0, maps agree -1.00" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("task=compare",), "runs= needs at least two folders, separated by commas: runs=runs/a,runs/b"),
+        (("task=compare", "runs=RUNS/a"), "runs= needs at least two folders"),
+        (("task=compare", "runs="), "runs= is empty: give folders of runs, separated by commas"),
+        (("task=compare", "runs=RUNS/a,RUNS/b/../a"), "names the same folder twice: RUNS/a"),
+        (("task=compare", "runs=RUNS/a,RUNS/c"), "RUNS/c is not a folder of results: there is no RUNS/c/config.yaml"),
+        (("task=compare", "runs=RUNS/a,RUNS/b", "out=RUNS/b"), "out=RUNS/b is one of the runs"),
+        (("task=saliency", "runs=RUNS/a,RUNS/b"), "runs belongs to task=compare, not to task=saliency"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: tuple[str, ...], words: str, analyse: Script, runs: str, tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "runs")
+    given = [argument.replace("RUNS", folder) for argument in arguments]
+    said = analyse(*given, code=2)
+    assert words.replace("RUNS", folder) in said
+    assert said.count("\n") == 1
+    assert (tmp_path / "runs" / "b" / "localisation" / "pictures.jsonl").is_file()

@@ -1,0 +1,185 @@
+"""The callbacks on a LightningModule that knows nothing of this project."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from callbacks import ClassModels, Localisation, Pictures, SaliencyMaps
+from callbacks.subject import convnet_of
+from deepinside.config import ClassModelsConfig, LocalisationConfig, SaliencyConfig
+from deepinside.errors import UserError
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+class MyModule(LightningModule):
+    """What a stranger writes: its own loss, optimiser and loaders; the normalisation lies in its data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 5, stride=2),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(128, 4),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.body(x)
+        return scores
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self(batch[0])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.05)
+
+
+def some(count: int = 12) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(count, 3, 32, 32, generator=generator), torch.arange(count) % 4
+
+
+def pictures(**changes: Any) -> Pictures:
+    images, labels = some()
+    boxes = [torch.tensor([[4.0, 4.0, 20.0, 24.0]])] * len(images)
+    return Pictures(**{"images": images, "labels": labels, "mean": MEAN, "std": STD, "boxes": boxes} | changes)
+
+
+def loader() -> DataLoader[Any]:
+    images, labels = some()
+    normalised = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    return DataLoader(TensorDataset(normalised, labels), batch_size=4)
+
+
+def trainer(out: Path, watchers: list[Callback]) -> Trainer:
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
+    logger = TensorBoardLogger(out, name="", version="")
+    return Trainer(
+        max_epochs=2, accelerator="cpu", callbacks=watchers, logger=logger, enable_checkpointing=False, **quiet
+    )
+
+
+def fit(out: Path, watchers: list[Callback]) -> tuple[MyModule, Tensor, Trainer]:
+    seed_everything(1, verbose=False)
+    module, at = MyModule(), trainer(out, watchers)
+    at.fit(module, loader())
+    return module, torch.rand(3), at
+
+
+def test_training_is_watched_and_left_alone(tmp_path: Path) -> None:
+    known = pictures(class_names=("ant", "bee", "cat", "dog"))
+    watchers: list[Callback] = [
+        SaliencyMaps(SaliencyConfig(images=3), pictures=known, max_overhead=None),
+        ClassModels(ClassModelsConfig(every=1, steps=3), [1, 3], pictures=known, max_overhead=None),
+        Localisation(LocalisationConfig(every=1, images=2), pictures=known, max_overhead=None),
+    ]
+    watched, after, at = fit(tmp_path / "a", watchers)
+    alone, after_alone, _ = fit(tmp_path / "b", [])
+    assert all(
+        torch.equal(a, b) for a, b in zip(watched.state_dict().values(), alone.state_dict().values(), strict=True)
+    )
+    assert watched.state_dict().keys() == alone.state_dict().keys()
+    assert torch.equal(after, after_alone)
+    assert [m.training for m in watched.modules()] == [m.training for m in alone.modules()]
+    assert all(p.requires_grad for p in watched.parameters())
+    logged = EventAccumulator(str(tmp_path / "a"), size_guidance={"images": 0}).Reload()
+    tags = logged.Tags()["images"]
+    assert {tag for tag in tags if "growth" in tag} == {"class_models/growth/0001_bee", "class_models/growth/0003_dog"}
+    films = [tag for tag in tags if tag.startswith("saliency/films/")]
+    assert len(films) == 3
+    for tag in films:
+        assert [e.step for e in logged.Images(tag)] == [3, 6]
+        assert tag.split("_")[-1] == ("ant", "bee", "cat", "dog")[int(tag.split("/")[-1].split("_")[0]) % 4]
+    assert [e.step for e in logged.Scalars("localisation/gt_known_accuracy")] == [3, 6]
+    flat = {e.value for e in logged.Scalars("localisation_centre_box/gt_known_accuracy")}
+    assert len(flat) == 1
+
+    at.test(watched, loader(), verbose=False)
+    assert watchers[2].results["images"] == 12  # type: ignore[attr-defined]
+    assert len(watchers[0].results) == 3  # type: ignore[attr-defined]
+
+
+def test_the_convnet_around_it_is_the_module() -> None:
+    module, known = MyModule().eval(), pictures()
+    convnet, images = convnet_of(module, known), some()[0]
+    normalised = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    assert torch.equal(convnet(images), module(normalised))
+    assert {id(p) for p in convnet.parameters()} == {id(p) for p in module.parameters()}
+    assert [name for name, _ in module.named_children()] == ["body"]
+    assert convnet.classes.names == ("0", "1", "2", "3")
+    assert module.train().training
+    convnet_of(module, known)
+    assert all(m.training for m in module.modules())
+
+
+@pytest.mark.parametrize("callback", [SaliencyMaps, ClassModels, Localisation])
+def test_missing_pictures_are_asked_for(tmp_path: Path, callback: type[Any]) -> None:
+    with pytest.raises(UserError) as told:
+        trainer(tmp_path, [callback()]).fit(MyModule(), loader())
+    name = callback.__name__
+    assert str(told.value).startswith(
+        f"{name} on MyModule needs pictures: {name}(..., pictures=Pictures(images, labels, mean, std))"
+    )
+    assert "\n" not in str(told.value)
+
+
+def test_boxes_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Localisation needs the objects' boxes"):
+        trainer(tmp_path, [Localisation(pictures=pictures(boxes=None))]).fit(MyModule(), loader())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": torch.rand(12, 1, 32, 32)}, r"images must be \(N, 3, H, W\)"),
+        ({"images": torch.randn(12, 3, 32, 32)}, "uint8 or in"),
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, "as many class indices"),
+        ({"mean": (0.5,)}, "3 numbers each"),
+        ({"std": (0.5, 0.5, 0.0)}, "std above 0"),
+        ({"boxes": [torch.zeros(1, 4)]}, "as many boxes"),
+    ],
+)
+def test_pictures_that_make_no_sense(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        pictures(**changes)
+
+
+def test_modules_that_give_no_scores() -> None:
+    module = MyModule()
+    with pytest.raises(UserError, match="gives 4 scores, but there are 2 class_names"):
+        convnet_of(module, pictures(class_names=("ant", "bee")))
+    with pytest.raises(UserError, match="labels up to 7"):
+        convnet_of(module, pictures(labels=torch.full((12,), 7)))
+    module.body = nn.Sequential(nn.Conv2d(3, 8, 5))
+    with pytest.raises(UserError, match=r"must give class scores \(N, C\)"):
+        convnet_of(module, pictures())
+    module.body = nn.Sequential(nn.Flatten(), nn.Linear(5, 4))
+    with pytest.raises(UserError, match="cannot be called with pictures"):
+        convnet_of(module, pictures())
+
+
+def test_bytes_and_unknown_labels(tmp_path: Path) -> None:
+    """The best-scored class is explained; the film's name does not change with it."""
+    known = pictures(
+        images=(some()[0] * 255).to(torch.uint8), labels=torch.full((12,), -1), boxes=None, class_names=tuple("abcd")
+    )
+    watcher = SaliencyMaps(SaliencyConfig(images=1), pictures=known, max_overhead=None)
+    fit(tmp_path, [watcher])
+    logged = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    (film,) = [tag for tag in logged.Tags()["images"] if tag.startswith("saliency/films/")]
+    assert film.split("/")[-1].isdigit()
+    assert [e.step for e in logged.Images(film)] == [3, 6]

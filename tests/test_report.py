@@ -1,0 +1,330 @@
+"""What Localisation keeps of each picture, and the report made of it: complete, escaped, without a network."""
+
+import json
+import math
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Trainer, seed_everything
+from PIL import Image
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from callbacks import Localisation, spread
+from deepinside.classifier import Classifier
+from deepinside.config import DataConfig, LocalisationConfig, OptimConfig, TrainConfig
+from deepinside.data.module import PictureData
+from deepinside.data.picture import Classes
+from deepinside.data.shapes import Shapes
+from deepinside.events import read_scalars
+from deepinside.launch import write_json
+from deepinside.models.convnet import ConvNet, Preprocessing
+from deepinside.provenance import provenance
+from deepinside.records import Guess, PictureRecord, read_records
+from deepinside.report import write_report
+from deepinside.report.charts import Series, line_chart, thinned, ticks
+from deepinside.report.gallery import Card, kinds_of
+from deepinside.report.settings import settings
+from deepinside.runs import Run, open_run
+
+ROOT = Path(__file__).resolve().parent.parent
+TEN = Shapes("val", 0, 1).classes
+ODD = "<b>\"ring\" & 'co'</b>"
+PICTURES, KEPT = 20, 12
+VOID = {"meta", "link", "img", "input", "br"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """As train.py leaves it, from a net that has learnt nothing, with a class of an odd name."""
+    folder = tmp_path_factory.mktemp("runs") / "odd & <i>name"
+    seed_everything(0, verbose=False)
+    net = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 30 * 30, 10))
+    names = Classes(TEN.ids, tuple(ODD if name == "ring" else name for name in TEN.names))
+    convnet = ConvNet("tiny", net, Preprocessing((0.5,) * 3, (0.25,) * 3, 70, 64), names, ("3.weight", "3.bias"))
+    localisation = Localisation(LocalisationConfig(kept=KEPT, preset="vgg"), folder / "localisation")
+    data = PictureData(DataConfig(batch_size=8, workers=0), convnet, val=Shapes("val", 0, PICTURES))
+    options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(callbacks=[localisation], **options)
+    trainer.test(Classifier(convnet, OptimConfig()), data, verbose=False)
+    write_json(folder / "metrics.json", localisation.results)
+    write_json(folder / "provenance.json", provenance(0.0))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"name": ODD, "seed": 3, "data": {"name": "shapes"}}))
+    (folder / "class_models" / "pictures").mkdir(parents=True)
+    Image.new("RGB", (24, 26)).save(folder / "class_models" / "pictures" / "0001_ring & co.png")
+    with SummaryWriter(str(folder)) as writer:
+        for step in range(4):
+            writer.add_scalar("val/top1_error", 1 - step / 10, step)
+            writer.add_scalar("odd/<tag>", step, step)
+    found = open_run(folder)
+    write_report(found, folder / "report.html")
+    return found
+
+
+class Page(HTMLParser):
+    """The elements of a page; fails where they are not closed in turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({key for key, _ in attrs}) == len(attrs), f"an attribute twice in {tag}"
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str, look: str = "") -> list[dict[str, str]]:
+        return [a for name, a in self.elements if name == tag and (not look or look in a.get("class", "").split())]
+
+
+@pytest.fixture(scope="module")
+def page(run: Run) -> Page:
+    return Page((run.folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_records_average_to_metrics_json(run: Run) -> None:
+    assert [record.index for record in run.pictures] == list(range(PICTURES))
+    for part in ("classification", "localisation"):
+        for name in getattr(run.pictures[0], part):
+            values = [getattr(record, part)[name] for record in run.pictures]
+            assert sum(values) / PICTURES == pytest.approx(run.metrics[part][name], abs=1e-12), (part, name)
+    assert set(run.pictures[0].localisation) == {
+        key for key in run.metrics["localisation"] if not key.startswith(("images", "max_box"))
+    }
+    for judge in ("first_guess", "class_known"):
+        assert Counter(getattr(record, judge) for record in run.pictures) == run.metrics["errors"][judge]
+
+
+def test_records_hold_guesses_as_scored(run: Run) -> None:
+    for record in run.pictures:
+        assert len(record.guesses) == 5
+        assert record.size == (70, 70)
+        right = [bool(guess.right) for guess in record.guesses]
+        assert record.localisation["top1_error"] == (not right[0])
+        assert record.localisation["top5_error"] == (not any(right))
+        assert all(
+            guess.right == (guess.class_id == record.class_id and (guess.iou or 0) >= 0.5) for guess in record.guesses
+        )
+        assert record.localisation["gt_known_accuracy"] == (record.class_known == "right")
+    assert {record.class_name for record in run.pictures} == {ODD if name == "ring" else name for name in TEN.names}
+
+
+def test_pictures_are_kept_small_for_a_fixed_choice(run: Run) -> None:
+    kept = [record for record in run.pictures if record.picture]
+    assert [record.index for record in kept] == spread(KEPT, PICTURES)
+    folder = run.pictures_folder
+    assert folder is not None
+    assert len(list((folder / "kept").iterdir())) == 2 * KEPT
+    for record in kept:
+        with Image.open(folder / str(record.picture)) as picture, Image.open(folder / str(record.saliency)) as heat:
+            assert picture.size == heat.size == (70, 70)
+            assert (picture.format, heat.mode) == ("JPEG", "L")
+            low, high = heat.getextrema()
+            assert (low, high) == (pytest.approx(0, abs=40), 255)
+
+
+def test_large_pictures_are_shrunk(tmp_path: Path) -> None:
+    from callbacks.kept import keep_files
+
+    record = PictureRecord(3, "wide", (600, 900), "n1", "goose", [], [], [0, 0, 1, 1], {})
+    kept = keep_files(record, torch.zeros(3, 600, 900, dtype=torch.uint8), torch.rand(600, 900), tmp_path)
+    with Image.open(tmp_path / str(kept.picture)) as picture, Image.open(tmp_path / str(kept.saliency)) as heat:
+        assert (picture.size, heat.size) == ((384, 256), (192, 128))
+
+
+def test_every_link_of_the_page_is_there_and_none_leads_away(run: Run, page: Page) -> None:
+    linked = [a[key] for _, a in page.elements for key in ("src", "href") if key in a]
+    anchors = {f"#{a['id']}" for _, a in page.elements if "id" in a}
+    files = 0
+    for url in linked:
+        parts = urlsplit(url)
+        assert (parts.scheme, parts.netloc) in (("", ""), ("data", "")), url
+        if url.startswith("#"):
+            assert url in anchors or "=" in url, url
+        elif not parts.scheme:
+            assert (run.folder / unquote(parts.path)).is_file(), url
+            files += 1
+    assert files == 2 * KEPT + 2 * (1 + PICTURES)  # a class model and the panels are links and pictures
+    text = (run.folder / "report.html").read_text(encoding="utf-8")
+    for word in ("http:", "https:", "//cdn", "@import", "fetch("):
+        assert word not in text
+    assert {tag for tag, _ in page.elements} & {"iframe", "object", "embed"} == set()
+
+
+def test_every_picture_has_a_size_and_a_text(page: Page) -> None:
+    for image in page.all("img"):
+        assert int(image["width"]) > 0
+        assert int(image["height"]) > 0
+        assert image["loading"] == "lazy"
+        assert image["alt"] or image["class"] == "heat"
+
+
+def test_cards_tell_what_the_records_hold(run: Run, page: Page) -> None:
+    cards, photos = page.all("li", "card"), page.all("img", "photo")
+    kept = [record for record in run.pictures if record.picture]
+    assert len(cards) == len(photos) == KEPT
+    for card, photo, record in zip(cards, photos, kept, strict=True):
+        assert int(card["data-index"]) == record.index
+        assert (card["data-kind-first"], card["data-kind-known"]) == (record.first_guess, record.class_known)
+        assert float(card["data-iou-first"]) == record.guesses[0].iou
+        assert float(card["data-iou-known"]) == record.localisation["mean_iou"]
+        assert card["data-class"] == f"{record.class_name} {record.class_id}"
+        for told in (record.class_name, record.class_known.replace("_", " "), f"{record.localisation['mean_iou']:.2f}"):
+            assert told in photo["alt"]
+    truth = [rect for rect in page.all("rect", "truth") if "case" not in rect["class"]]
+    drawn = [[float(rect[key]) for key in ("x", "y", "width", "height")] for rect in truth]
+    assert drawn == [[x0, y0, x1 - x0, y1 - y0] for record in kept for x0, y0, x1, y1 in record.boxes]
+
+
+def test_a_picture_without_boxes_has_a_card(tmp_path: Path) -> None:
+    record = PictureRecord(
+        3, "p", (60, 90), "n1", "goose", [], [Guess("n2", "swan", 0.5, [0, 0, 9, 9])], [0, 0, 1, 1], {}
+    )
+    card = Card(record, tmp_path, None)
+    assert card.alt == "goose; first guess swan, P 0.50; no true boxes"
+    assert card.kinds == {"first_guess": "no_boxes", "class_known": "no_boxes"}
+    assert list(kinds_of([card])) == ["no_boxes"]
+    assert [guess["below"] for guess in card.about["guesses"]] == ["", ""]
+
+
+def test_odd_names_are_text_and_nothing_else(page: Page) -> None:
+    text = (page.text, [a.get("alt", "") for a in page.all("img")])
+    assert all(any(ODD in part for part in parts) for parts in text)
+    bold = page.all("b")
+    assert all(not a for a in bold)
+    assert not page.all("tag")
+    about = next(json.loads(part) for part in page.text if part.startswith('{"'))
+    assert ODD in {one["class"] for one in about.values()}
+    assert len(about) == KEPT
+    assert all(len(one["guesses"]) == 6 for one in about.values())
+
+
+def test_figures_are_those_of_metrics_json(run: Run, page: Page) -> None:
+    values = {float(a["value"]) for a in page.all("data")}
+    metrics = run.metrics
+    rows = [metrics["localisation"], *metrics["baselines"].values()]
+    wanted = {row[key] for row in rows for key in row if key != "images"}
+    wanted |= {metrics["classification"][key] for key in ("top1_error", "top5_error")}
+    wanted |= {difference[0] for difference in metrics["intervals"]["minus_centre_box"].values()}
+    assert values == wanted
+    low, high = metrics["intervals"]["localisation"]["gt_known_accuracy"]
+    assert any(f"[{100 * low:.1f}, {100 * high:.1f}]" in part for part in page.text)
+    counts = ["".join(part.split()) for part in page.text]
+    assert all(str(count) in counts for count in metrics["errors"]["first_guess"].values())
+
+
+def test_the_page_tells_how_it_came_about(run: Run, page: Page) -> None:
+    text = " ".join(page.text)
+    made = json.loads((run.folder / "provenance.json").read_text())
+    assert made["command"].startswith("python ")
+    assert made["command"] in text
+    assert (
+        made["versions"]["torch"] == torch.__version__.split("+")[0] or made["versions"]["torch"] == torch.__version__
+    )
+    assert f"lightning {made['versions']['lightning']}" in text
+    changed, everything = settings(run.config)
+    assert ("seed", "3", "0") in changed
+    assert ("data.name", "shapes") in everything
+    assert "data.name" not in [key for key, *_ in changed]
+
+
+def test_settings_that_are_defaults_are_not_told() -> None:
+    from dataclasses import asdict
+
+    config = TrainConfig()
+    assert settings(asdict(config))[0] == []
+    config.data.contrast = [0.5, 1.0]
+    assert settings(asdict(config))[0] == [("data.contrast", "0.5, 1.0", "1.0, 1.0")]
+
+
+def test_a_folder_with_nothing_but_a_configuration_has_a_report(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("task: saliency\n")
+    write_report(open_run(tmp_path), tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert [a["id"] for a in page.all("section")] == ["made"]
+
+
+def test_task_report_makes_it_anew_without_torch(run: Run) -> None:
+    page = run.folder / "report.html"
+    before = page.read_text()
+    page.unlink()
+    code = "import sys, analyse; analyse.main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    command = [sys.executable, "-c", code, "task=report", f"run={run.folder}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"report: {page}\n"
+    assert page.read_text() == before
+
+
+def test_curves_are_read_back_and_drawn(run: Run, page: Page, tmp_path: Path) -> None:
+    curves = read_scalars(run.folder)
+    assert curves["val/top1_error"] == [(step, pytest.approx(1 - step / 10)) for step in range(4)]
+    assert read_scalars(tmp_path) == {}
+    titles = [a for a in page.all("figure", "chart")]
+    assert len(titles) == 2
+    assert "odd/<tag>" in page.text
+    with SummaryWriter(str(tmp_path)) as writer:  # a step that a resumed run logged again
+        for value in (1.0, 2.0):
+            writer.add_scalar("a", value, 7)
+            writer.add_scalar("a", value, 5)
+    assert read_scalars(tmp_path) == {"a": [(5, 2.0), (7, 2.0)]}
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-9])  # as a killed run leaves it
+    assert read_scalars(tmp_path) == {"a": [(5, 1.0), (7, 2.0)]}
+
+
+def test_axes_have_round_numbers_that_hold_the_data() -> None:
+    assert ticks(0, 1, 4) == [0, 0.5, 1]
+    assert ticks(0.11, 0.93, 4) == [0, 0.5, 1]
+    assert ticks(2.1, 2.37, 4) == pytest.approx([2.1, 2.2, 2.3, 2.4])
+    assert ticks(-3, 12, 4) == [-5, 0, 5, 10, 15]
+    low, *_, high = ticks(0.4, 0.4, 4)
+    assert low < 0.4 < high
+
+
+def test_long_curves_are_averaged_and_keep_their_end() -> None:
+    points = [(x, float(x % 2)) for x in range(10_000)]
+    drawn = thinned([*points, (10_000, math.nan)])
+    assert len(drawn) == 300
+    assert drawn[-1] == points[-1]
+    assert all(abs(y - 0.5) < 0.05 for _, y in drawn[:-1])
+
+
+def test_lines_lie_where_their_values_are() -> None:
+    chart = line_chart("a < b", [Series("flat", [(0, 0.5), (10, 0.5)]), Series("none", [])], percent=True)
+    inner = Page(str(chart))
+    path = next(a["d"] for tag, a in inner.elements if tag == "path" and a["d"].count("L"))
+    heights = {point.split()[1] for point in path[1:].split("L")}
+    assert len(heights) == 1
+    assert any("flat: 50 to 50" in part for part in inner.text)
+    assert "none" not in " ".join(inner.text)
+    assert "a < b" in inner.text
+    assert line_chart("nothing", [Series("none", [])]) == ""
+
+
+def test_records_survive_the_file(run: Run, tmp_path: Path) -> None:
+    folder = run.pictures_folder
+    assert folder is not None
+    assert read_records(folder / "pictures.jsonl") == run.pictures

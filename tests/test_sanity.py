@@ -1,0 +1,260 @@
+"""Cascading randomisation: which layers, in which order, what becomes of their weights, and what is reported of it."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from callbacks import Pictures, Randomisation
+from deepinside.attribution import saliency
+from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
+from deepinside.classifier import Classifier
+from deepinside.config import (
+    DataConfig,
+    LocalisationConfig,
+    ModelConfig,
+    SaliencyConfig,
+    SanityConfig,
+    TrainerConfig,
+)
+from deepinside.data.module import PictureData, open_split
+from deepinside.launch import make_trainer
+from deepinside.models.build import build_convnet
+
+from .test_train import SMALL, run
+
+IMAGE = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Unordered(nn.Module):
+    """Registers its layers in another order than it uses them in; one is used twice, one never, one by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(4, 5)
+        self.unused = nn.Linear(4, 4)
+        self.by_hand = nn.Linear(4, 4)
+        self.twice = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.first = nn.Conv2d(3, 4, 3)
+        self.scale = nn.Parameter(torch.arange(1.0, 5.0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert self.last.weight.dtype == images.dtype  # a look at a weight is no use of it
+        x = self.norm(self.twice(self.first(images))).relu()
+        x = self.twice(x).mean((2, 3)) * self.scale
+        scores: Tensor = self.last(F.linear(x, self.by_hand.weight).relu())
+        return scores
+
+
+def unordered(seed: int) -> Unordered:
+    torch.manual_seed(seed)
+    net = Unordered()
+    net.norm.running_mean = torch.randn(4)
+    net.norm.weight.data.normal_()
+    net.norm.bias.data.normal_()
+    return net.eval()
+
+
+def test_layers_come_in_the_order_of_their_last_use() -> None:
+    assert layers_in_use(unordered(0), IMAGE) == ["first", "norm", "twice", "", "by_hand", "last"]
+
+
+def test_the_last_layer_comes_alone_and_the_others_evenly() -> None:
+    layers = [f"layer{i}" for i in range(10)]
+    groups = cascade(layers, 4)
+    assert [len(group) for group in groups] == [1, 3, 3, 3]
+    assert [name for group in groups for name in group] == layers[::-1]
+    assert cascade(layers, 1) == [layers[::-1]]
+    assert cascade(layers, 99) == [[name] for name in layers[::-1]]
+    assert cascade([], 3) == []
+    with pytest.raises(ValueError, match="stages"):
+        cascade(layers, 0)
+
+
+def test_each_stage_changes_its_own_layers_and_no_others() -> None:
+    net = unordered(0)
+    groups = cascade(layers_in_use(net, IMAGE), 6)
+    done: list[str] = []
+    for group, fresh in zip(groups, randomised_nets(net, groups), strict=True):
+        done += group
+        for name, layer in net.named_modules():
+            for key, value in layer.named_parameters(recurse=False):
+                changed = not torch.equal(value, fresh.get_submodule(name).get_parameter(key))
+                assert changed == (name in done), f"{name}.{key}"
+    assert done == ["last", "by_hand", "", "twice", "norm", "first"]
+
+
+def test_nothing_of_what_was_learnt_is_left_at_the_last_stage() -> None:
+    """Two nets with other weights end as the same one; what has no reset of its own keeps its values, shuffled."""
+    nets = [unordered(1), unordered(2)]
+    last = [list(randomised_nets(net, cascade(layers_in_use(net, IMAGE), 3), seed=5))[-1] for net in nets]
+    assert not torch.allclose(nets[0](IMAGE), nets[1](IMAGE))
+    assert torch.equal(last[0](IMAGE), last[1](IMAGE))
+    assert sorted(last[0].scale.tolist()) == [1, 2, 3, 4]
+    assert last[0].norm.running_mean is not None
+    assert last[0].norm.running_mean.tolist() == [0] * 4
+    other = list(randomised_nets(nets[0], cascade(layers_in_use(nets[0], IMAGE), 3), seed=6))[-1]
+    assert not torch.allclose(other(IMAGE), last[0](IMAGE))
+
+
+def test_a_linear_nets_map_is_its_new_weights() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
+    (fresh,) = randomised_nets(net, [["1"]])
+    weights = fresh[1].weight.reshape(5, 3, 8, 8)
+    maps = saliency(fresh, IMAGE, torch.tensor([2, 4]))
+    assert torch.equal(maps, weights[[2, 4]].abs().amax(1))
+    assert not torch.allclose(maps, saliency(net, IMAGE, torch.tensor([2, 4])))
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_the_net_itself_is_left_alone(inference: bool) -> None:
+    net = unordered(0).train()
+    net.first.weight.requires_grad_(False)
+    before, random = copy.deepcopy(net.state_dict()), torch.get_rng_state()
+    with torch.inference_mode(inference):
+        groups = cascade(layers_in_use(net, IMAGE), 3)
+        for fresh in randomised_nets(net, groups):
+            saliency(fresh, IMAGE, torch.tensor([0, 1]))
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert all(module.training for module in net.modules())
+    assert [key for key, value in net.named_parameters() if not value.requires_grad] == ["first.weight"]
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def shown_to(tmp_path: Path, callback: Callback) -> tuple[Classifier, dict[str, Tensor]]:
+    """`Trainer.test` of an untrained net on drawn shapes; the module, and its state before."""
+    torch.manual_seed(0)
+    data = DataConfig(shapes_val=6)
+    val = open_split(data, "val", 0)
+    convnet = build_convnet(ModelConfig("shapes_convnet"), data, val.classes)
+    module = Classifier(convnet)
+    before = copy.deepcopy(module.convnet.state_dict(prefix="convnet."))
+    settings = TrainerConfig(accelerator="cpu", enable_progress_bar=False)
+    make_trainer(settings, tmp_path, [callback], own_samplers=True).test(
+        module, PictureData(data, convnet, val=val), verbose=False
+    )
+    return module, before
+
+
+def scalars(folder: Path, tag: str) -> dict[int, float]:
+    events = EventAccumulator(str(folder)).Reload()
+    return {event.step: event.value for event in events.Scalars(tag)}
+
+
+def test_curves_picture_and_results(tmp_path: Path) -> None:
+    callback = Randomisation(SanityConfig(4, 3), SaliencyConfig(crops="one"), LocalisationConfig(), tmp_path / "sanity")
+    module, before = shown_to(tmp_path, callback)
+    found = json.loads(json.dumps(callback.results, allow_nan=False))
+    stages = found["stages"]
+    assert (found["images"], found["images_with_boxes"]) == (4, 4)
+    assert [stage["blank_maps"] for stage in stages] == [0] * 4
+    assert [stage["layers"] for stage in stages] == [
+        [],
+        ["net.full7"],
+        ["net.full6", "net.conv5", "net.conv4"],
+        ["net.conv3", "net.conv2", "net.conv1"],
+    ]
+    assert [stage["randomised"] for stage in stages] == [0, 1, 4, 7]
+    assert stages[0]["spearman"] == pytest.approx(1)
+    assert stages[0]["ssim"] == pytest.approx(1)
+    assert all(-1 <= stage[key] < 0.999 for stage in stages[1:] for key in ("spearman", "ssim"))
+    for key in ("spearman", "ssim", "gt_known_accuracy"):
+        logged = scalars(tmp_path, f"sanity/{key}")
+        assert logged == pytest.approx({stage["randomised"]: stage[key] for stage in stages})
+    centre = found["centre_box"]["gt_known_accuracy"]
+    assert scalars(tmp_path, "sanity_centre_box/gt_known_accuracy") == dict.fromkeys((0, 1, 4, 7), centre)
+    with Image.open(tmp_path / "sanity" / "sheet.png") as picture:
+        assert picture.width > 5 * 112  # the picture and four stages
+        assert picture.height > 4 * 112
+    assert all(torch.equal(value, before[key]) for key, value in module.convnet.state_dict(prefix="convnet.").items())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_no_pictures_no_work(tmp_path: Path) -> None:
+    callback = Randomisation(SanityConfig(images=0), folder=tmp_path / "sanity")
+    shown_to(tmp_path, callback)
+    assert callback.results == {}
+    assert not (tmp_path / "sanity").exists()
+
+
+class Emptied(Randomisation):
+    """With a net whose weights were all lost before."""
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for parameter in pl_module.parameters():
+            parameter.data.zero_()
+        super().on_test_epoch_end(trainer, pl_module)
+
+
+def test_maps_without_an_order_have_no_figure(tmp_path: Path) -> None:
+    callback = Emptied(SanityConfig(2, 2), SaliencyConfig(crops="one"))
+    shown_to(tmp_path, callback)
+    assert [stage["spearman"] for stage in callback.results["stages"]] == [None] * 3
+    assert callback.results["stages"][0]["blank_maps"] == 2
+    assert "centre_box" not in callback.results
+    json.dumps(callback.results, allow_nan=False)
+
+
+class Foreign(LightningModule):
+    """Another project's: no ConvNet, a data pipeline that normalises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.net(images)
+        return scores
+
+    def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        self.log("test/top1_error", float(self(batch).argmax(1)[0] != 0))
+
+
+def test_on_a_module_of_another_project(tmp_path: Path) -> None:
+    images = torch.rand(3, 3, 16, 16)
+    pictures = Pictures(images, torch.tensor([0, 2, -1]), (0.5,) * 3, (0.25,) * 3)
+    callback = Randomisation(folder=tmp_path, pictures=pictures)
+    module = Foreign()
+    settings = TrainerConfig(accelerator="cpu", enable_progress_bar=False)
+    loader: DataLoader[Any] = DataLoader(images)  # type: ignore[arg-type]  # its rows are its items
+    make_trainer(settings, tmp_path, [callback], own_samplers=False).test(module, loader, verbose=False)
+    assert callback.results["images"] == 3
+    assert [len(stage["layers"]) for stage in callback.results["stages"]] == [0, 1, 1]
+    assert (tmp_path / "sheet.png").is_file()
+    assert module.trainer is not None
+
+
+def test_two_processes_share_the_pictures_and_analyse_agrees(tmp_path: Path) -> None:
+    """7 pictures on two processes: each once, with the same fresh weights in both, and as `task=sanity` finds them."""
+    small = [a for a in SMALL if a.split("=")[0] not in ("class_models.count", "saliency.images")]
+    off = (
+        "class_models.count=0",
+        "class_models.every=0",
+        "saliency.images=0",
+        "saliency.crops=one",
+        "sanity.images=7",
+        "sanity.stages=2",
+    )
+    ddp = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1", "localisation.blur=0")
+    run("train.py", *small, *off, *ddp, f"out={tmp_path}")
+    together = json.loads((tmp_path / "metrics.json").read_text())["sanity"]
+    run("analyse.py", "task=sanity", f"run={tmp_path}", f"out={tmp_path / 'alone'}", "trainer.accelerator=cpu")
+    alone = json.loads((tmp_path / "alone" / "metrics.json").read_text())
+    assert alone["images"] == together["images"] == 7
+    assert alone["centre_box"] == together["centre_box"]
+    for one, other in zip(alone["stages"], together["stages"], strict=True):
+        assert one["layers"] == other["layers"]
+        assert one["spearman"] == pytest.approx(other["spearman"], abs=1e-5)
+        assert one["ssim"] == pytest.approx(other["ssim"], abs=1e-5)
+        assert one["gt_known_accuracy"] == other["gt_known_accuracy"]
+    assert (tmp_path / "sanity" / "sheet.png").is_file()
