@@ -11,7 +11,6 @@ from deepinside.config.help import training_help
 from deepinside.errors import UserError
 from deepinside.launch import (
     check_run,
-    classification_results,
     if_stopped,
     make_folder,
     make_trainer,
@@ -53,6 +52,7 @@ def train(config: TrainConfig) -> None:
     from lightning.pytorch.utilities import rank_zero_only
 
     from callbacks import (
+        Classified,
         ClassModels,
         HyperParameters,
         Localisation,
@@ -65,6 +65,7 @@ def train(config: TrainConfig) -> None:
     from deepinside.classifier import Classifier
     from deepinside.data.module import PictureData, open_split
     from deepinside.models.build import build_convnet
+    from deepinside.provenance import FILE, provenance
     from deepinside.tasks.report import leave_report
 
     started, say = time.time(), rank_zero_only(print)
@@ -87,51 +88,59 @@ def train(config: TrainConfig) -> None:
         ClassModels(config.class_models, classes, out / "class_models", progress=shows, **budget),
         SaliencyMaps(config.saliency, out / "saliency", **budget),
     ]
-    localisation = Localisation(config.localisation, out / "localisation", **budget) if localised else None
+    measured: Localisation | Classified = Classified(out / "classification", config.localisation.kept)
+    if localised:
+        measured = Localisation(config.localisation, out / "localisation", **budget)
     checkpoints = [  # two, since Lightning's save_last writes last.ckpt only when best.ckpt is written
         ModelCheckpoint(out / "checkpoints", "best", "val/top1_error", mode="min", enable_version_counter=False),
         ModelCheckpoint(out / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
-    measured = [localisation] if localisation else []
     boxes = config.localisation if localised else None
     sanity = Randomisation(config.sanity, config.saliency, boxes, out / "sanity", seed=config.seed, progress=shows)
     callbacks = [
         HyperParameters(config),
         *looks,
-        *measured,
+        measured,
         sanity,
         *checkpoints,
         LearningRateMonitor("step"),
         *progress(config.trainer.enable_progress_bar),
     ]
-    trainer = make_trainer(config.trainer, out, callbacks, own_samplers=True)
+    last = out / "checkpoints" / "last.ckpt"
+    resumed = last if config.resume else None
+    trainer = make_trainer(config.trainer, out, callbacks, own_samplers=True, resumed=resumed)
     if trainer.is_global_zero:
         _prepare_folder(config, out)
         save_config(replace(config, name=name, out=None, resume=None, overwrite=False), out / "config.yaml")
 
-    last = out / "checkpoints" / "last.ckpt"
-    with if_stopped(lambda: _how_to_go_on(out, trainer.max_epochs, measuring=trainer.state.fn == "test")):
-        trainer.fit(module, data, ckpt_path=str(last) if config.resume else None, weights_only=True)
+    def what_is_left() -> str:
+        if trainer.is_global_zero:
+            write_json(out / FILE, provenance(started, out if resumed else None))
+        return _how_to_go_on(out, trainer.max_epochs, measuring=trainer.state.fn == "test")
+
+    with if_stopped(what_is_left):
+        trainer.fit(module, data, ckpt_path=str(resumed) if resumed else None, weights_only=True)
         trainer.test(module, data, verbose=False)
 
     unreadable = sorted(set(gather(list(data.unreadable))))
     if trainer.is_global_zero:
-        metrics = localisation.results if localisation else classification_results(trainer.callback_metrics)
-        metrics |= {"sanity": sanity.results} if sanity.results else {}
+        metrics = measured.results | ({"sanity": sanity.results} if sanity.results else {})
         write_json(out / "metrics.json", metrics | {"unreadable": unreadable})
         _last_words(out, metrics, unreadable)
-        leave_report(out, started)
+        leave_report(out, started, resumed is not None)
 
 
 def _prepare_folder(config: TrainConfig, out: Path) -> None:
-    """A finished or resumable run is never overwritten unasked; of the folder, only what a run writes is removed."""
+    """A finished or resumable run is never overwritten unasked; of the folder, only what a run writes is removed, and
+    localise/, whose records would pass for the new net's."""
     if not config.resume and (out / "checkpoints" / "last.ckpt").exists() and not config.overwrite:
         raise UserError(
             f"{out} holds a run: resume={out} continues it, name=... starts another, overwrite=true replaces it"
         )
     make_folder(out)
     if not config.resume:
-        for folder in ("checkpoints", "class_models", "saliency", "localisation", "sanity"):
+        measured = ("localisation", "localise", "classification")
+        for folder in ("checkpoints", "class_models", "saliency", "sanity", *measured):
             shutil.rmtree(out / folder, ignore_errors=True)
         for file in ("events.out.tfevents.*", "metrics.json", "provenance.json", "report.html"):
             for old in out.glob(file):

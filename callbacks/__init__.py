@@ -1,6 +1,7 @@
 """Glue between Lightning's Trainer and the library: what is looked at during training and after it."""
 
 from callbacks.class_models import ClassModels
+from callbacks.classified import Classified
 from callbacks.gathering import gather, spread
 from callbacks.hparams import HyperParameters
 from callbacks.localisation import Localisation
@@ -13,6 +14,7 @@ from callbacks.subject import Pictures
 
 __all__ = [
     "ClassModels",
+    "Classified",
     "HyperParameters",
     "Localisation",
     "MeanImage",

@@ -39,13 +39,24 @@ def add_column(
     show_strips(trainer, looks, "class_models/growth", films, captions, partial(_drawn, mean), {})
 
 
-def last_found(looks: Looks, classes: Sequence[int]) -> Tensor | None:
-    """(K, 3, h, w): what the last look found for these classes; None where it did not look at all of them."""
+def keep_last(trainer: Trainer, last: Looks, found: Sequence[Found], heading: str) -> None:
+    """What a look found, at full size, in place of what the look before did."""
+    last.add(trainer, heading, {str(f.index): np.asarray(f.image.numpy()) for f in found})
+    last.forget_before(trainer.global_step, trainer)
+
+
+def last_found(last: Looks, looks: Looks, classes: Sequence[int]) -> Tensor | None:
+    """(K, 3, h, w): what the last look found for these classes, zeros for one that it left out; None if for all.
+
+    In small where it is lost at full size: a run that goes on from a checkpoint has lost the looks after it.
+    """
     steps = looks.steps()
-    arrays = looks.read(steps[-1])[1] if steps else {}
-    if not all(str(index) in arrays for index in classes):
+    arrays = (last if last.steps() == steps[-1:] else looks).read(steps[-1])[1] if steps else {}
+    found = [arrays[str(index)] for index in classes if str(index) in arrays]
+    if not found:
         return None
-    return torch.from_numpy(np.stack([arrays[str(index)] for index in classes])).float()
+    blank = np.zeros_like(found[0])
+    return torch.from_numpy(np.stack([arrays.get(str(index), blank) for index in classes])).float()
 
 
 def _drawn(mean: Mean, kept: NDArray[np.float16]) -> Pixels:

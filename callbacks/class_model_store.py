@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from callbacks.film_strips import shrink
 from deepinside.class_model import PRESETS, Numbers, class_model_picture, optimise_class_models, preset
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
 
-FRAME_SIDE = 112  # longest side of a film strip's frame, pixels
 Mean = Sequence[float] | Tensor
 
 
@@ -38,6 +38,11 @@ class Found:
     traces: Tensor
     frames: Tensor
 
+    @property
+    def finite(self) -> bool:
+        numbers = torch.tensor([self.score, self.posterior, self.norm])
+        return bool(self.image.isfinite().all() and numbers.isfinite().all())
+
     def picture(self, mean: Mean) -> Tensor:
         """As displayed on the channel means or the mean image: uint8 (3, H, W)."""
         return class_model_picture(self.image.float(), mean)
@@ -45,7 +50,7 @@ class Found:
     def film(self, mean: Mean) -> Tensor:
         """The frames as displayed: uint8 (F, 3, h, w), F > 0."""
         if isinstance(mean, Tensor) and mean.ndim == 3:
-            mean = _shrink(mean[None], self.frames.shape[-1])[0]
+            mean = shrink(mean, self.frames.shape[-1])
         return torch.stack([class_model_picture(frame.float(), mean) for frame in self.frames])
 
 
@@ -70,10 +75,8 @@ def find_class_models(
     start: Tensor | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[Found]:
-    """Class models at the ConvNet's own crop size, begun at `start` (K, 3, h, w) with the full penalty, or at zero.
-
-    Raises UserError where one has diverged.
-    """
+    """Class models at the ConvNet's own crop size, begun at `start` (K, 3, h, w) with the full penalty, or at zero; of
+    one that has diverged, see `told_diverged`, not all numbers are finite."""
     mean, side = convnet.preprocessing.mean, convnet.preprocessing.crop
     numbers = chosen_numbers(settings, objective)
     if start is not None:
@@ -90,7 +93,7 @@ def find_class_models(
         on_step=on_step,
     )
     traces = torch.stack([models.scores, models.posteriors, models.squared_norms.sqrt()]).cpu()
-    found = [
+    return [
         Found(
             index,
             numbers.objective,
@@ -100,21 +103,17 @@ def find_class_models(
             float(models.norm[i]),
             bool(models.shut[i]),
             traces[:, : int(models.steps[i]), i].clone(),
-            _shrink(models.frames[i], min(side, FRAME_SIDE)).half().cpu(),
+            shrink(models.frames[i]).half().cpu(),
         )
         for i, index in enumerate(classes)
     ]
-    for item in found:
-        if not (item.image.isfinite().all() and torch.tensor([item.score, item.posterior, item.norm]).isfinite().all()):
-            name = convnet.classes.names[item.index].split(",")[0]
-            raise UserError(f"the class model of '{name}' diverged: lower class_models.lr ({numbers.lr:g})")
-    return found
 
 
-def _shrink(pictures: Tensor, side: int) -> Tensor:
-    if not len(pictures):
-        return pictures.new_zeros(0, 3, side, side)
-    return F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
+def told_diverged(found: Sequence[Found], convnet: ConvNet, settings: ClassModelsConfig) -> str:
+    """In a line which have diverged; "" if none has."""
+    names = [f"'{convnet.classes.names[item.index].split(',')[0]}'" for item in found if not item.finite]
+    lr = chosen_numbers(settings).lr
+    return f"the class model of {', '.join(names)} diverged: lower class_models.lr ({lr:g})" if names else ""
 
 
 class Store:

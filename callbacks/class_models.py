@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.ascent_progress import AscentProgress
-from callbacks.class_model_growth import add_column, last_found
+from callbacks.class_model_growth import add_column, keep_last, last_found
 from callbacks.class_model_pages import show_class_models
 from callbacks.class_model_store import (
     Found,
@@ -21,11 +21,12 @@ from callbacks.class_model_store import (
     find_class_models,
     fingerprint,
     judge_pictures,
+    told_diverged,
 )
 from callbacks.film_strips import Looks, title
 from callbacks.gathering import gather, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
-from callbacks.subject import Pictures, require_pictures
+from callbacks.subject import Pictures, convnet_of, require_pictures
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
@@ -41,7 +42,7 @@ class ClassModels(Monitor):
     `folder` also a PNG and a film strip a class, the traces, their sheet, growth/, and looks/ which a resumed run takes
     up again. mean_image (3, H, W) in [0, 1]: what the pictures are shown on. judge: another ConvNet that knows the
     classes, asked at predict whether it sees them. Works on a Classifier, and with `pictures` on any LightningModule;
-    leaves training as it was. Raises UserError where one diverges.
+    leaves training as it was. One that diverges is told and left out, at predict it raises UserError.
     """
 
     name = "class_models"
@@ -59,13 +60,15 @@ class ClassModels(Monitor):
         progress: bool = False,
     ) -> None:
         self.settings = settings or ClassModelsConfig(every=1)
-        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures)
+        some = self.settings.count if classes is None else len(classes)
+        super().__init__(self.settings.every if some else 0, self.settings.unit, max_overhead, pictures)
         self.chosen, self.folder = classes, folder
         self.mean_image, self.judge, self.progress = mean_image, judge, progress
         self.objectives = [chosen_numbers(self.settings).objective]
         if self.settings.compare and self.settings.compare not in self.objectives:
             self.objectives.append(self.settings.compare)
-        self.kept = Looks(folder / "looks" if folder else None)
+        self.kept, self.last = (Looks(folder / name if folder else None) for name in ("looks", "last"))
+        self.strips = [self.kept, self.last]
         self.bar: AscentProgress | None = None
         self.found: list[Found] = []
         self.judged: dict[tuple[int, str], Judgement] = {}
@@ -73,33 +76,45 @@ class ClassModels(Monitor):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         require_pictures(self, trainer, pl_module, self.given, data=False)
-        known = len(self.convnet(pl_module).classes)
-        self.classes = spread(self.settings.count, known) if self.chosen is None else list(self.chosen)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        self.kept.forget_after(trainer.global_step, trainer)
+    def begin(self, trainer: Trainer, convnet: ConvNet) -> None:
+        known = len(convnet.classes)
+        self.classes = spread(self.settings.count, known) if self.chosen is None else list(self.chosen)
+        if wrong := [index for index in self.classes if not 0 <= index < known]:
+            raise UserError(
+                f"ClassModels: class {wrong[0]} of {convnet.name}, which gives {known} scores: 0 to {known - 1}"
+            )
 
     def look(self, trainer: Trainer, module: LightningModule) -> None:
-        convnet, mine = self.convnet(module), self._mine(trainer)
-        start = last_found(self.kept, mine) if self.settings.warm_start and mine else None
+        convnet, mine = convnet_of(module, self.given), self._mine(trainer)
+        start = last_found(self.last, self.kept, mine) if self.settings.warm_start else None
         if mine:
             settings = replace(self.settings, steps=self.settings.look_steps or self.settings.steps)
-            self.found += find_class_models(convnet, mine, settings, start=start)
-        self._grow(trainer, convnet, self._gather(convnet)[0], title(trainer, self.unit))
+            self._take(convnet, find_class_models(convnet, mine, settings, start=start))
+        found, heading = self._gather(convnet)[0], title(trainer, self.unit)
+        self._grow(trainer, convnet, found, heading)
+        if self.settings.warm_start and found:
+            keep_last(trainer, self.last, found, heading)
+
+    def _take(self, convnet: ConvNet, found: list[Found]) -> None:
+        """One that diverged does not end what went well."""
+        if told := told_diverged(found, convnet, self.settings):
+            print(f"{self.name}: {told}; left out", flush=True)
+        self.found += [item for item in found if item.finite]
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        convnet, mine = self.convnet(pl_module), self._mine(trainer)
+        convnet, mine = convnet_of(pl_module, self.given), self._mine(trainer)
         if mine:
             frames = self.settings.frames if self.folder else 0
             self.bar = self._open_bar(trainer, len(mine))
             on_step = self.bar.advance if self.bar else None
-            self.found += find_class_models(convnet, mine, self.settings, frames=frames, on_step=on_step)
+            found = find_class_models(convnet, mine, self.settings, frames=frames, on_step=on_step)
             self._close_bar()
+            self._take(convnet, found)
         ordered = self._show(trainer, convnet)
         steps = self.kept.steps()
         if steps and steps[-1] < trainer.global_step:
-            self._grow(trainer, convnet, ordered, "end")
+            self._grow(trainer, convnet, ordered, "end, from zero" if self.settings.warm_start else "end")
 
     def _mine(self, trainer: Trainer) -> list[int]:
         return self.classes[trainer.global_rank :: trainer.world_size]
@@ -110,9 +125,10 @@ class ClassModels(Monitor):
             add_column(trainer, self.kept, self.folder, names, found, self._mean(convnet), heading)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_predict_start(trainer, pl_module)
         if self.folder is None:
             raise UserError("class models of an analysis need a folder")
-        self.store = Store(self.folder / "found", fingerprint(self.convnet(pl_module), self.settings))
+        self.store = Store(self.folder / "found", fingerprint(convnet_of(pl_module, self.given), self.settings))
         self.bar = self._open_bar(trainer, -(-len(self.classes) // trainer.world_size) * len(self.objectives))
 
     def _open_bar(self, trainer: Trainer, classes: int) -> AscentProgress | None:
@@ -126,7 +142,7 @@ class ClassModels(Monitor):
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
-        convnet = self.convnet(pl_module)
+        convnet = convnet_of(pl_module, self.given)
         for objective in self.objectives:
             found = self._find(convnet, batch.tolist(), objective)
             if self.judge:
@@ -142,14 +158,17 @@ class ClassModels(Monitor):
             self.bar.skip(len(classes) - len(missing))
         together = batch_size(self.settings, convnet.mean.device)
         for i in range(0, len(missing), together):
-            for item in find_class_models(
+            found = find_class_models(
                 convnet,
                 missing[i : i + together],
                 self.settings,
                 objective=objective,
                 frames=self.settings.frames,
                 on_step=self.bar.advance if self.bar else None,
-            ):
+            )
+            if told := told_diverged(found, convnet, self.settings):
+                raise UserError(told)
+            for item in found:
                 self.store.save(item)
                 kept[item.index] = item
         return [item for item in kept.values() if item]
@@ -158,7 +177,7 @@ class ClassModels(Monitor):
         return convnet.preprocessing.mean if self.mean_image is None else self.mean_image
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show(trainer, self.convnet(pl_module))
+        self._show(trainer, convnet_of(pl_module, self.given))
         self._close_bar()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -177,12 +196,12 @@ class ClassModels(Monitor):
         judged = dict(gather(list(self.judged.items())))
         self.found, self.judged = [], {}
         main, *others = self.objectives
-        ordered = [gathered[index, main] for index in self.classes]
+        ordered = [gathered[index, main] for index in self.classes if (index, main) in gathered]
         compared = (
             [gathered[index, others[0]] for index in self.classes if (index, others[0]) in gathered] if others else []
         )
-        names = [convnet.classes.names[index].split(",")[0] for index in self.classes]
-        self.results = [row(f, name, judged) for f, name in zip(ordered, names, strict=True)]
+        names = convnet.classes.names
+        self.results = [row(f, names[f.index].split(",")[0], judged) for f in ordered]
         for line, other in zip(self.results, compared, strict=False):
             line["compared"] = {k: v for k, v in row(other, "", judged).items() if k not in ("class", "class_index")}
         return ordered, compared

@@ -27,10 +27,16 @@ class Looks:
 
     def forget_after(self, step: int, trainer: Trainer) -> None:
         """A run that starts or goes on at `step` has not seen what lies after it."""
-        self.held = {kept: look for kept, look in self.held.items() if kept <= step}
-        for later in [kept for kept in self.steps() if kept > step]:
+        self._forget([kept for kept in self.steps() if kept > step], trainer)
+
+    def forget_before(self, step: int, trainer: Trainer) -> None:
+        self._forget([kept for kept in self.steps() if kept < step], trainer)
+
+    def _forget(self, steps: Sequence[int], trainer: Trainer) -> None:
+        for step in steps:
+            self.held.pop(step, None)
             if self.folder is not None and trainer.is_global_zero:
-                (self.folder / f"{later}.npz").unlink()
+                (self.folder / f"{step}.npz").unlink()
 
     def steps(self) -> list[int]:
         if self.folder is None:
@@ -68,12 +74,15 @@ def slug(index: int, name: str, digits: int = 4) -> str:
 
 
 def shrink(values: Tensor, side: int = SIDE) -> Tensor:
-    """(C, h, w) with its longer side at most `side`, averaged over what a pixel covers."""
+    """(..., C, h, w) with its longer side at most `side`, averaged over what a pixel covers."""
     zoom = side / max(values.shape[-2:])
     if zoom >= 1:
         return values
     size = [max(1, round(length * zoom)) for length in values.shape[-2:]]
-    return F.interpolate(values[None], size, mode="bilinear", antialias=True)[0]
+    if not len(values):
+        return values.new_zeros(*values.shape[:-2], *size)
+    planes = values.reshape(-1, *values.shape[-3:])
+    return F.interpolate(planes, size, mode="bilinear", antialias=True).reshape(*values.shape[:-2], *size)
 
 
 def columns(steps: Sequence[int]) -> list[int]:

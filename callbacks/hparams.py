@@ -70,7 +70,9 @@ LAYOUT = {
     },
     "Saliency drift": {"between looks": ["saliency/drift_spearman", "saliency/drift_ssim"]},
     "Sanity": {
-        "maps after randomising so many layers": ["sanity/spearman", "sanity/ssim"],
+        "maps after randomising so many layers, beside those of other pictures": [
+            f"sanity{row}/{key}" for key in ("spearman", "ssim") for row in ("", "_chance")
+        ],
         "ground-truth known after randomising so many layers": [
             f"sanity{row}/gt_known_accuracy" for row in ("", "_centre_box")
         ],

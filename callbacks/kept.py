@@ -60,15 +60,18 @@ def make_record(
     )
 
 
-def keep_files(record: PictureRecord, frame: Tensor, saliency: Tensor, folder: Path) -> PictureRecord:
-    """Writes kept/<index>.jpg, frame uint8 (3, H, W), and kept/<index>_map.png, saliency (H, W) >= 0, both no larger
-    than a report needs; the record with their names."""
+def keep_files(record: PictureRecord, frame: Tensor, saliency: Tensor | None, folder: Path) -> PictureRecord:
+    """Writes kept/<index>.jpg, frame uint8 (3, H, W), and, if there is a map, kept/<index>_map.png, saliency (H, W)
+    >= 0, both no larger than a report needs; the record with their names."""
     stem = f"{FOLDER}/{record.index:05d}"
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     picture = _at_most(Image.fromarray(frame.permute(1, 2, 0).cpu().numpy()), PICTURE_SIDE)
     picture.save(folder / f"{stem}.jpg", quality=85)
+    record = replace(record, picture=f"{stem}.jpg")
+    if saliency is None:
+        return record
     _at_most(Image.fromarray(grey_map(saliency)), MAP_SIDE).save(folder / f"{stem}_map.png")
-    return replace(record, picture=f"{stem}.jpg", saliency=f"{stem}_map.png")
+    return replace(record, saliency=f"{stem}_map.png")
 
 
 def _told(names: Sequence[str], values: Tensor) -> dict[str, float]:

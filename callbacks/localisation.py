@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from callbacks.gathering import gather, log_numbers, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, measure
-from callbacks.subject import Pictures
+from callbacks.subject import Pictures, convnet_of
 from deepinside.config import LocalisationConfig
 from deepinside.data.devkit import read_blacklist, read_label_ids
 from deepinside.data.module import WholePicture
@@ -65,15 +65,17 @@ class Localisation(Monitor):
         self.blacklist = read_blacklist(Path(self.settings.blacklist)) if self.settings.blacklist else set()
         self.numbers: Mapping[str, int] = {}
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if self.given is not None and self.given.boxes is None:
-            raise UserError("Localisation needs the objects' boxes: Pictures(..., boxes=[tensor (M, 4), ...])")
+    def begin(self, trainer: Trainer, convnet: ConvNet) -> None:
+        if self.given is not None:
+            if not any(len(boxes) for boxes in self.given.boxes or ()):
+                raise UserError("Localisation needs the objects' boxes: Pictures(..., boxes=[tensor (M, 4), ...])")
+            if int(self.given.labels.max()) < 0:
+                raise UserError("Localisation needs the classes of pictures: all labels of Pictures are unknown (-1)")
         if self.settings.label_ids:
-            self.numbers = read_label_ids(self.settings.label_ids, self.convnet(pl_module).classes.ids)
+            self.numbers = read_label_ids(self.settings.label_ids, convnet.classes.ids)
 
     def look(self, trainer: Trainer, module: LightningModule) -> None:
-        convnet, error = self.convnet(module), self.error.to(module.device)
+        convnet, error = convnet_of(module, self.given), self.error.to(module.device)
         error.reset()
         for picture in self._labelled(self.pictures(trainer, self.settings.images)):
             error.update(localise(convnet, picture, self.settings).score)
@@ -89,7 +91,7 @@ class Localisation(Monitor):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         if self.given is None:
-            self._measure(trainer, self.convnet(pl_module), batch["pictures"])
+            self._measure(trainer, convnet_of(pl_module, self.given), batch["pictures"])
 
     def _measure(self, trainer: Trainer, convnet: ConvNet, pictures: Iterable[WholePicture]) -> None:
         total = self._total(trainer)
@@ -109,7 +111,7 @@ class Localisation(Monitor):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.given is not None:
-            self._measure(trainer, self.convnet(pl_module), self.pictures(trainer, self._total(trainer)))
+            self._measure(trainer, convnet_of(pl_module, self.given), self.pictures(trainer, self._total(trainer)))
         seconds = max(gather([self.seconds]))
         measured: dict[str, Any] = self.error.compute()
         for row, values in self.max_box.compute().items():

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.film_strips import Looks
 from callbacks.gathering import log_numbers
 from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures
 from deepinside.data.module import WholePicture
+from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
 
 MAX_OVERHEAD = 0.05
@@ -23,7 +25,7 @@ class Monitor(Callback):
     max_overhead: a look is left out as long as (time spent in looks + what the last one took) would be more than this
     share of the training time, looks of all callbacks not counted; the first is always made; None: no such limit. The
     first process's clock decides for all. Logs `overhead/<name>`, the share so far, after every look, and at the end
-    `overhead/all`. Times survive a resume.
+    `overhead/all`. Times survive a resume. Raises UserError where parameters are no longer finite.
 
     pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
     """
@@ -34,6 +36,7 @@ class Monitor(Callback):
         self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
         self.trained, self.spent, self.cost, self.looks, self.factor = 0.0, 0.0, 0.0, 0, 1.0
         self.monitors: Sequence[Monitor] = ()
+        self.strips: Sequence[Looks] = ()  # what a look keeps, for those to come
         self.fixed: list[WholePicture] | None = None
 
     def look(self, trainer: Trainer, module: LightningModule) -> None:
@@ -42,11 +45,16 @@ class Monitor(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         require_pictures(self, trainer, pl_module, self.given)
-        convnet_of(pl_module, self.given)
         self.fixed = None
 
-    def convnet(self, module: LightningModule) -> ConvNet:
-        return convnet_of(module, self.given)
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Not in `setup`: only now has the module made its layers."""
+        self.begin(trainer, convnet_of(pl_module, self.given))
+
+    on_test_start = on_predict_start = on_fit_start
+
+    def begin(self, trainer: Trainer, convnet: ConvNet) -> None:
+        """Raises UserError, before anything else is done, where it cannot be looked into the ConvNet as is wished."""
 
     def pictures(self, trainer: Trainer, count: int) -> list[WholePicture]:
         """This process's share of the fixed pictures; read once."""
@@ -57,12 +65,14 @@ class Monitor(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.monitors = [c for c in trainer.callbacks if isinstance(c, Monitor)]  # type: ignore[attr-defined]
         self.since, self.spent_before, self.step = monotonic(), self.spent, trainer.global_step
+        for looks in self.strips:
+            looks.forget_after(trainer.global_step, trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step = trainer.global_step
         if self.unit == "steps" and step != self.step:  # a step may take several batches
-            self.step = step
-            if self.every and step % self.every == 0:
+            last, self.step = self.step, step
+            if self.every and step // self.every != last // self.every:  # one batch may be several steps
                 self._consider(trainer, pl_module, step / self.every)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -91,8 +101,11 @@ class Monitor(Callback):
         return self.trained + monotonic() - self.since - looking
 
     def _consider(self, trainer: Trainer, module: LightningModule, periods: float) -> None:
-        if not trainer.strategy.broadcast(self._affordable()):  # every process comes here, and does what the first does
+        share = self.max_overhead if self.looks else None
+        if share is not None and not trainer.strategy.broadcast(self._affordable(share)):  # all do what the first does
             return
+        if not all(parameter.isfinite().all() for parameter in module.parameters()):
+            raise UserError(f"training diverged at step {trainer.global_step}: lower optim.lr")
         if module.device.type == "cuda":
             torch.cuda.synchronize(module.device)  # what training has left to do is not the look's
         start = monotonic()
@@ -103,10 +116,8 @@ class Monitor(Callback):
         log_numbers(trainer, {f"overhead/{self.name}": self.spent / max(self._trained(), 1e-9)})
         self._tell_period(trainer, periods)
 
-    def _affordable(self) -> bool:
-        if self.max_overhead is None or not self.looks:
-            return True
-        return self.spent + self.cost <= self.max_overhead * self._trained()
+    def _affordable(self, share: float) -> bool:
+        return self.spent + self.cost <= share * self._trained()
 
     def _tell_period(self, trainer: Trainer, periods: float) -> None:
         """Says when the share has made the period another one; small changes, as times vary, go untold."""

@@ -85,6 +85,12 @@ def keep(outcome: Outcome, folder: Path) -> Outcome:
     )
 
 
+def known_box(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Tensor:
+    """The box for the picture's own class (4,) as `measure` finds it, without any guesses."""
+    found = _locate(convnet, picture, replace(settings, second_guesses=0), guesses=0)
+    return to_whole_pixels(scale_boxes(found.box, _size(picture.frame), picture.size))
+
+
 def draw_outcomes(
     trainer: Trainer, outcomes: list[Outcome], pictures: set[int], gallery: int, folder: Path | None
 ) -> None:
@@ -112,7 +118,7 @@ def _pages(panels: list[Image.Image]) -> list[Image.Image]:
     return [sheet(panels[i : i + PAGE], min(2, len(panels))) for i in range(0, len(panels), PAGE)]
 
 
-def _locate(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Located:
+def _locate(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig, guesses: int = 5) -> Located:
     crops = ten_crops(*_size(picture.frame), convnet.preprocessing.crop)
     return locate(
         convnet,
@@ -121,6 +127,7 @@ def _locate(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfi
         picture.label,
         preset=settings.preset,
         blur=settings.blur,
+        guesses=guesses,
         second_guesses=settings.second_guesses,
     )
 

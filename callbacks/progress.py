@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from deepinside.progress import Bar, spell
 
-SHOWN = ("train/loss", "val/loss", "val/top1_error")
+SHOWN = ("train/loss", "val/loss", "val/top1_error")  # the first in every epoch, the others after a validation
 
 
 class TrainerProgress(Callback):
@@ -15,11 +15,13 @@ class TrainerProgress(Callback):
 
     def __init__(self) -> None:
         self.bars: list[Bar] = []
+        self.validated = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.start, self.first_step = time.monotonic(), trainer.global_step
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.validated = False
         of = f" of {trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
         self._open(trainer, f"epoch {trainer.current_epoch + 1}{of}", [trainer.num_training_batches])
 
@@ -29,7 +31,8 @@ class TrainerProgress(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
         if trainer.is_global_zero:
-            values = {key: float(trainer.callback_metrics[key]) for key in SHOWN if key in trainer.callback_metrics}
+            shown = SHOWN if self.validated else SHOWN[:1]
+            values = {key: float(trainer.callback_metrics[key]) for key in shown if key in trainer.callback_metrics}
             numbers = "  ".join(f"{key} {value:.4f}" for key, value in values.items())
             of = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
             print(f"epoch {trainer.current_epoch + 1}{of}  {numbers}  {self._time(trainer)}", flush=True)
@@ -61,6 +64,7 @@ class TrainerProgress(Callback):
         self._advance()
 
     def on_validation_end(self, *_: Any) -> None:
+        self.validated = True
         self._close()
 
     def on_test_end(self, *_: Any) -> None:

@@ -1,5 +1,6 @@
 """Saliency maps of a fixed set of pictures: film strips and drift while training, PNG files at the end."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,16 @@ from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from callbacks.film_strips import Looks, show_strips, shrink, slug, title
+from callbacks.film_strips import Arrays, Looks, show_strips, shrink, slug, title
 from callbacks.gathering import gather, log_numbers, log_picture, save_picture
 from callbacks.monitor import MAX_OVERHEAD, Monitor
-from callbacks.subject import Pictures
+from callbacks.subject import Pictures, convnet_of
 from deepinside.attribution.crops import CROPS, crop_saliency
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.saliency import saliency
 from deepinside.config import SaliencyConfig
 from deepinside.data.module import WholePicture
-from deepinside.metrics.agreement import SMALLEST, agreement
+from deepinside.metrics.agreement import SMALLEST, agreement, covered_part
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import Explanation, Pixels, draw_explanation, heat, sheet
 
@@ -48,19 +49,15 @@ class SaliencyMaps(Monitor):
         max_overhead: float | None = MAX_OVERHEAD,
     ) -> None:
         self.settings = settings or SaliencyConfig()
-        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures)
+        super().__init__(self.settings.every if self.settings.images else 0, self.settings.unit, max_overhead, pictures)
         self.folder = folder
         self.kept = Looks(folder / "looks" if folder else None)
+        self.strips = [self.kept]
         self.shown: Shown = []
         self.results: list[dict[str, Any]] = []
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        check_method(self.convnet(pl_module), self.settings.method)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        self.kept.forget_after(trainer.global_step, trainer)
+    def begin(self, trainer: Trainer, convnet: ConvNet) -> None:
+        check_method(convnet, self.settings.method)
 
     def look(self, trainer: Trainer, module: LightningModule) -> None:
         self._add_column(trainer, self._explain_fixed(trainer, module), title(trainer, self.unit))
@@ -76,7 +73,7 @@ class SaliencyMaps(Monitor):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         if self.given is None:
-            convnet = self.convnet(pl_module)
+            convnet = convnet_of(pl_module, self.given)
             self.shown += [explain(convnet, picture, self.settings) for picture in batch["pictures"]]
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -84,7 +81,7 @@ class SaliencyMaps(Monitor):
         self._show(trainer, self._explain_fixed(trainer, pl_module) if self.given else found)
 
     def _explain_fixed(self, trainer: Trainer, module: LightningModule) -> Shown:
-        convnet = self.convnet(module)
+        convnet = convnet_of(module, self.given)
         pictures = self.pictures(trainer, self.settings.images)
         return _in_order([explain(convnet, picture, self.settings) for picture in pictures])
 
@@ -95,7 +92,8 @@ class SaliencyMaps(Monitor):
         earlier = self.kept.steps()
         maps = {str(row["index"]): _reduced(explanation.saliency) for row, explanation in shown}
         if earlier:
-            log_numbers(trainer, drift(self.kept.read(earlier[-1])[1], maps))
+            covered = {str(row["index"]): explanation.coverage for row, explanation in shown}
+            log_numbers(trainer, drift(self.kept.read(earlier[-1])[1], maps, covered))
         self.kept.add(trainer, heading, maps)
         captions, first = {}, {}
         for row, explanation in shown:
@@ -134,12 +132,14 @@ def _drawn(kept: NDArray[np.float16]) -> Pixels:
     return heat(torch.from_numpy(kept.astype(np.float32)))
 
 
-def drift(before: dict[str, NDArray[np.float16]], now: dict[str, NDArray[np.float16]]) -> dict[str, float]:
-    """The mean agreement of each picture's maps at two looks, by the tags they are logged under; 1: unchanged."""
+def drift(before: Arrays, now: Arrays, covered: Mapping[str, Tensor | None]) -> dict[str, float]:
+    """The mean agreement of each picture's maps at two looks, where crops covered it; 1: unchanged. By the tags they
+    are logged under."""
+    both = [key for key in now if key in before and now[key].shape == before[key].shape]
     pairs = [
-        (torch.from_numpy(before[key]).float(), torch.from_numpy(now[key]).float()) for key in now if key in before
+        covered_part(torch.from_numpy(np.stack([before[key], now[key]])).float(), covered[key])[:, None] for key in both
     ]
-    found = [agreement(a[None], b[None]) for a, b in pairs if a.shape == b.shape and min(a.shape) >= SMALLEST]
+    found = [agreement(*pair) for pair in pairs if min(pair.shape[-2:]) >= SMALLEST]
     if not found:
         return {}
     spearman, ssim = (torch.cat(values).nanmean() for values in zip(*found, strict=True))
@@ -151,14 +151,14 @@ def check_method(convnet: ConvNet, method: str) -> None:
     """Raises UserError where the method has no meaning for the net."""
     if method in RULES:
         side = convnet.preprocessing.crop
-        blank = torch.zeros(1, 3, side, side, device=convnet.mean.device)
+        blank = torch.zeros(1, 3, side, side, device=convnet.mean.device, dtype=convnet.dtype)
         saliency(convnet, blank, torch.zeros(1, dtype=torch.int64), method)
 
 
 def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -> tuple[dict[str, Any], Explanation]:
     """What there is to say of a picture (its class, score, posterior: means over crops) and its map for that class."""
     height, width = picture.frame.shape[-2:]
-    image = picture.frame.to(convnet.mean.device).float() / 255
+    image = picture.frame.to(convnet.mean.device, convnet.dtype) / 255
     crops = CROPS[settings.crops](height, width, convnet.preprocessing.crop)
     if len({(crop.top, crop.left, crop.side) for crop in crops}) == 1:  # the picture has the crop's size
         crops = list(dict.fromkeys(crops))
@@ -180,6 +180,7 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
     label = int(found.classes)
     score, posterior = float(found.scores.mean(0)[label]), float(found.scores.softmax(1).mean(0)[label])
     name = convnet.classes.names[label].split(",")[0]
-    explanation = Explanation(picture.frame, found.maps[0].cpu(), f"{name}   S = {score:.1f}   P = {posterior:.2f}")
+    caption = f"{name}   S = {score:.1f}   P = {posterior:.2f}"
+    explanation = Explanation(picture.frame, found.maps[0].float().cpu(), caption, coverage=found.coverage.cpu())
     row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
     return {**row, "labelled": picture.label >= 0, "score": score, "posterior": posterior}, explanation

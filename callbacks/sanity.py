@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as functional
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
 from callbacks.film_strips import shrink
 from callbacks.gathering import gather, log_picture, save_picture
+from callbacks.outcomes import known_box
 from callbacks.saliency_maps import explain
 from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures
 from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
-from deepinside.boxes import centre_box, iou, scale_boxes, to_whole_pixels
+from deepinside.boxes import centre_box, iou
 from deepinside.config import LocalisationConfig, SaliencyConfig, SanityConfig
+from deepinside.data.devkit import read_blacklist
 from deepinside.data.module import WholePicture
-from deepinside.localisation.segment import object_box
-from deepinside.metrics.agreement import agreement
+from deepinside.metrics.agreement import SMALLEST, agreement, covered_part
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import draw_strip, heat, sheet
 from deepinside.progress import Bar
@@ -32,14 +34,16 @@ DRAWN = 8  # pictures of the sheet
 class Cascaded:
     """One picture, stage by stage, the trained net first: how alike its map and the trained net's are, whether the map
     is constant, and so has no ranks, and, with true boxes, whether the box for its class hits one; whether the centre
-    box does.
+    box does. own: the trained net's map where crops covered the picture.
 
-    Spearman's correlation of a constant map is 0, and NaN throughout where the trained net's own is constant.
+    Spearman's correlation of a constant map is 0, and NaN throughout where the trained net's own is constant. Both are
+    NaN for maps that are too small for SSIM.
     """
 
     picture: WholePicture
     class_name: str
     maps: list[Tensor]
+    own: Tensor
     blank: list[bool]
     spearman: list[float]
     ssim: list[float]
@@ -51,10 +55,11 @@ class Randomisation(Callback):
     """Cascading randomisation (Adebayo et al. 2018) for `settings.images` validation pictures, at test and at predict.
 
     A copy of the net gets fresh weights from the last layer down to the first, in `settings.stages` stages. After each,
-    the maps for the classes of before are compared with the trained net's (see `metrics.agreement`), and boxes are cut
-    from them with the localisation's preset. Logs `sanity/spearman`, `sanity/ssim`, `sanity/gt_known_accuracy` and
+    the maps for the classes of before are compared with the trained net's (see `metrics.agreement`), and labelled
+    pictures are localised. Logs `sanity/spearman`, `sanity/ssim`, `sanity/gt_known_accuracy` and
     `sanity_centre_box/gt_known_accuracy` against the number of randomised layers, and `sanity/pictures`; with a
-    `folder` also sheet.png. `results` is what metrics.json holds. Maps that stay as they were do not depend on what was
+    `folder` also sheet.png. `sanity_chance/spearman` and `sanity_chance/ssim` tell how alike the trained net's maps of
+    different pictures are. `results` is what metrics.json holds. Maps that stay as they were do not depend on what was
     learnt; one that is blank, behind a dead ReLU, resembles none. localisation None: no boxes. Works on a Classifier,
     and with `pictures` on any LightningModule, which it leaves as it was.
     """
@@ -73,10 +78,17 @@ class Randomisation(Callback):
         self.settings, self.saliency = settings or SanityConfig(), saliency or SaliencyConfig()
         self.localisation, self.folder, self.given, self.seed = localisation, folder, pictures, seed
         self.progress = progress
+        listed = localisation.blacklist if localisation else None
+        self.blacklist = read_blacklist(Path(listed)) if listed else set()
         self.results: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         require_pictures(self, trainer, pl_module, self.given)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        convnet_of(pl_module, self.given)  # what is wrong with them is told before all the work
+
+    on_predict_start = on_test_start
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         start = time.monotonic()
@@ -103,35 +115,57 @@ class Randomisation(Callback):
     def _cascade(
         self, convnet: ConvNet, pictures: list[WholePicture], stages: list[list[str]], bar: Bar
     ) -> list[Cascaded]:
-        trained = []
+        trained, hits = [], []
         for picture in pictures:
             trained.append(explain(convnet, picture, self.saliency))
+            hits.append(self._hit(convnet, picture))
             bar.advance()
         pictures = [replace(p, label=row["class_index"]) for p, (row, _) in zip(pictures, trained, strict=True)]
         maps = [[shown.saliency] for _, shown in trained]
         for net in randomised_nets(convnet, stages, self.seed) if pictures else ():
-            for own, picture in zip(maps, pictures, strict=True):
+            for own, told, picture in zip(maps, hits, pictures, strict=True):
                 own.append(explain(net, picture, self.saliency)[1].saliency)
+                if told:
+                    told += self._hit(net, picture)
                 bar.advance()
-        found = [self._judge(p, row["class"], own) for p, (row, _), own in zip(pictures, trained, maps, strict=True)]
+        found = [
+            _judge(picture, row["class"], own, shown.coverage, told)
+            for picture, (row, shown), own, told in zip(pictures, trained, maps, hits, strict=True)
+        ]
         return [*found[:DRAWN], *(replace(one, maps=[]) for one in found[DRAWN:])]
 
-    def _judge(self, picture: WholePicture, class_name: str, maps: list[Tensor]) -> Cascaded:
-        stacked = torch.stack(maps)
-        small = shrink(stacked)  # as those whose drift is told while training
-        spearman, ssim = agreement(small[:1].expand_as(small), small)
-        blank = spearman.isnan().tolist()
+    def _hit(self, net: ConvNet, picture: WholePicture) -> list[bool]:
+        """Whether the box for the picture's class hits; [] where localisation leaves the picture out."""
+        if self.localisation is None or picture.label < 0 or not len(picture.boxes) or picture.name in self.blacklist:
+            return []
+        return [bool(iou(known_box(net, picture, self.localisation)[None], picture.boxes).max() >= 0.5)]
+
+
+def _judge(
+    picture: WholePicture, class_name: str, maps: list[Tensor], coverage: Tensor | None, hits: list[bool]
+) -> Cascaded:
+    small = shrink(torch.stack(maps))  # as those whose drift is told while training
+    seen = covered_part(small, coverage)
+    blank = [bool(one.min() == one.max()) for one in small]
+    spearman = ssim = torch.full((len(small),), torch.nan)
+    if min(seen.shape[-2:]) >= SMALLEST:
+        spearman, ssim = agreement(seen[:1].expand_as(seen), seen)
         if not blank[0]:
             spearman = spearman.nan_to_num(0.0)
-        hits, centre_hit = [], False
-        if len(picture.boxes) and self.localisation is not None:
-            numbers = self.localisation
-            boxes = object_box(picture.frame, stacked, numbers.preset, blur=numbers.blur)[1]
-            height, width = picture.frame.shape[-2:]
-            known = to_whole_pixels(scale_boxes(boxes, (height, width), picture.size))
-            hits = (iou(known, picture.boxes).amax(1) >= 0.5).tolist()
-            centre_hit = bool(iou(centre_box(picture.size)[None], picture.boxes).max() >= 0.5)
-        return Cascaded(picture, class_name, [*small], blank, spearman.tolist(), ssim.tolist(), hits, centre_hit)
+    centre_hit = bool(hits) and bool(iou(centre_box(picture.size)[None], picture.boxes).max() >= 0.5)
+    return Cascaded(
+        picture, class_name, [*small], seen[0].clone(), blank, spearman.tolist(), ssim.tolist(), hits, centre_hit
+    )
+
+
+def _chance(found: list[Cascaded]) -> dict[str, float | None]:
+    """How alike the trained net's maps of different pictures are: each beside the next one's, at its own size."""
+    alike = []
+    for one, other in zip(found, [*found[1:], found[0]], strict=True):
+        if one is not other and min(*one.own.shape, *other.own.shape) >= SMALLEST:
+            resized = functional.interpolate(other.own[None, None], one.own.shape, mode="bilinear", antialias=True)
+            alike.append(agreement(one.own[None], resized[0]))
+    return {name: _mean([float(each[i]) for each in alike]) for i, name in enumerate(("spearman", "ssim"))}
 
 
 def _results(found: list[Cascaded], stages: list[list[str]]) -> dict[str, Any]:
@@ -146,6 +180,7 @@ def _results(found: list[Cascaded], stages: list[list[str]]) -> dict[str, Any]:
             row["gt_known_accuracy"] = _mean([one.hits[i] for one in boxed])
         rows.append(row)
     results: dict[str, Any] = {"images": len(found), "images_with_boxes": len(boxed), "stages": rows}
+    results["chance"] = _chance(found)
     if boxed:
         results["centre_box"] = {"gt_known_accuracy": _mean([one.centre_hit for one in boxed])}
     return results
@@ -162,6 +197,7 @@ def _log_curves(trainer: Trainer, results: dict[str, Any]) -> None:
         measured = {f"sanity/{key}": row.get(key) for key in ("spearman", "ssim", "gt_known_accuracy")}
         if "centre_box" in results:
             measured["sanity_centre_box/gt_known_accuracy"] = results["centre_box"]["gt_known_accuracy"]
+        measured |= {f"sanity_chance/{key}": value for key, value in results["chance"].items()}
         numbers = {tag: value for tag, value in measured.items() if value is not None}
         for logger in trainer.loggers:
             logger.log_metrics(numbers, row["randomised"])

@@ -35,6 +35,9 @@ class Pictures:
     class_names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        for name, given in (("images", self.images), ("labels", self.labels), *_named(self.boxes)):
+            if not isinstance(given, Tensor):
+                raise UserError(f"Pictures: {name} must be a tensor, not {type(given).__name__}")
         images, count = self.images, len(self.images)
         if images.ndim != 4 or images.shape[1] != 3 or not count:
             raise UserError(f"Pictures: images must be (N, 3, H, W) with N >= 1, not {tuple(images.shape)}")
@@ -44,8 +47,13 @@ class Pictures:
             raise UserError(f"Pictures: {count} images need as many class indices, not {tuple(self.labels.shape)}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise UserError("Pictures: mean and std must have 3 numbers each, std above 0")
+        if not 0 <= min(self.mean) <= max(self.mean) <= 1:
+            raise UserError("Pictures: mean is of pictures in [0, 1], as is std: divide those of 0 to 255 by 255")
         if self.boxes is not None and (len(self.boxes) != count or any(b.shape[1:] != (4,) for b in self.boxes)):
             raise UserError(f"Pictures: {count} images need as many boxes, each a tensor (M, 4)")
+        for boxes in self.boxes or ():
+            if not (boxes[:, :2] < boxes[:, 2:]).all():
+                raise UserError("Pictures: a box is (x0, y0, x1, y1) with x0 < x1 and y0 < y1, in pixels")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,6 +67,10 @@ class Pictures:
         return WholePicture(frame, int(self.labels[i]), boxes, (frame.shape[1], frame.shape[2]), f"{i:05d}", i)
 
 
+def _named(boxes: Sequence[Tensor] | None) -> list[tuple[str, Tensor]]:
+    return [(f"boxes[{i}]", each) for i, each in enumerate(boxes or ())]
+
+
 def require_pictures(
     callback: Callback, trainer: Trainer, module: LightningModule, pictures: Pictures | None, *, data: bool = True
 ) -> None:
@@ -66,7 +78,9 @@ def require_pictures(
 
     data: whether pictures are looked at; else, of Pictures, only the normalisation and the size are needed.
     """
-    missing = not isinstance(module, Classifier) or (data and not isinstance(_data(trainer), PictureData))
+    source = _data(trainer)
+    known = isinstance(source, PictureData) and source.val is not None
+    missing = not isinstance(module, Classifier) or (data and not known)
     if pictures is None and missing:
         who = type(callback).__name__
         raise UserError(
@@ -101,7 +115,7 @@ def convnet_of(module: LightningModule, pictures: Pictures | None) -> ConvNet:
             f"Pictures: {name} gives {count} scores, but there are {len(names)} class_names"
             f" and labels up to {int(pictures.labels.max())}"
         )
-    convnet.classes = Classes(names, names)
+    convnet.classes = Classes(tuple(map(str, range(count))), names)
     return convnet
 
 
@@ -134,8 +148,10 @@ def _count_scores(convnet: ConvNet, name: str, side: int) -> int:
     try:
         with gradients_on(convnet) as bare, torch.no_grad():
             scores = bare(blank)
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except UserError:
+        raise
+    except Exception as error:  # whatever another project's module raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{name} cannot be called with pictures (1, 3, {side}, {side}): {reason}") from None
     if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != 1:
         what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__

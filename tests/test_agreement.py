@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from deepinside.metrics.agreement import agreement
+from deepinside.attribution.crops import CROPS
+from deepinside.metrics.agreement import agreement, covered_part
 
 RAMP = torch.arange(32.0).expand(24, 32)
 
@@ -38,6 +39,29 @@ def test_unrelated_maps_hardly_agree_and_pairs_stay_apart() -> None:
     assert float(ssim[0]) == pytest.approx(1)
     assert abs(float(spearman[1])) < 0.3
     assert float(ssim[1]) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("crops", "size", "side", "part"),
+    [
+        ("one", (72, 96), 64, (64, 64)),
+        ("square", (72, 96), 64, (72, 72)),
+        ("ten", (72, 96), 64, (72, 96)),
+        ("ten", (68, 240), 64, (64, 192)),  # two gaps, and the centre is lower than the corners
+    ],
+)
+def test_what_no_crop_saw_does_not_agree(crops: str, size: tuple[int, int], side: int, part: tuple[int, int]) -> None:
+    """Independent noise in the crops, zero around them."""
+    coverage = torch.zeros(size)
+    for crop in CROPS[crops](*size, side):
+        crop.put_back(torch.ones(side, side), coverage)
+    noise = torch.rand(16, *size, generator=torch.Generator().manual_seed(0)) * (coverage > 0)
+    seen = covered_part(noise, coverage > 0)
+    assert seen.shape == (16, *part)
+    assert (seen > 0).all()
+    assert abs(float(agreement(seen[:8], seen[8:])[0].mean())) < 0.05
+    half = torch.nn.functional.interpolate(noise[None], scale_factor=0.5, mode="area")[0]
+    assert (covered_part(half, coverage > 0) > 0).all()
 
 
 def test_smoothing_forgives_the_shift_of_a_pixel() -> None:

@@ -14,9 +14,13 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 import pytest
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
 
 from deepinside.events import read_scalars
 from deepinside.runs import Run, open_run
+
+from .comparable_runs import record, write_run
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install -e '.[test]'")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -141,10 +145,11 @@ def test_tensorboard_shows_localisation_curves(browser: WebDriver, tensorboard: 
 
     def told() -> bool:
         text, _ = browser.execute_script(WALK)
-        return "Tags matching filter 3 cards" in text and all(f"{row} /gt_known" in text for row in rows[:1])
+        return "Tags matching filter 3 cards" in text and all(f"{row} /gt_known" in text for row in rows)
 
     wait_for(told, "three cards of the ground-truth known accuracy")
-    wait_for(lambda: f" {last[0]:.4g} " in browser.execute_script(WALK)[0], f"the last value {last[0]:.4g}")
+    words = [f" {value:.4g} " for value in last]
+    wait_for(lambda: all(word in browser.execute_script(WALK)[0] for word in words), f"the last values {words}")
 
 
 def test_tensorboard_lists_true_hyper_parameters_and_results(
@@ -171,6 +176,33 @@ def report(browser: WebDriver, trained: Run) -> Iterator[WebDriver]:
     """The page, just opened; at the end it must have said nothing to the console and asked nobody for anything."""
     visit(browser, (trained.folder / "report.html").as_uri())
     yield browser
+    check_silence(browser)
+
+
+@pytest.fixture
+def comparison(browser: WebDriver, tmp_path: Path) -> Iterator[WebDriver]:
+    """Of two runs on eight pictures: of picture 2 the second one misses the box, of picture 5 the class."""
+    good, worse = ([record(i) for i in range(8)] for _ in range(2))
+    worse[2], worse[5] = record(2, shift=30), record(5, right=False)
+    folders = [write_run(tmp_path / name, found, kept=6) for name, found in (("a", good), ("b", worse))]
+    for folder in folders:
+        with SummaryWriter(str(folder)) as writer:
+            for step in range(3):
+                writer.add_scalar("train/loss", step, step)
+    for i in range(6):  # picture 3's maps are the least alike
+        ramp = Image.linear_gradient("L").resize((30, 25))
+        ramp.save(folders[0] / f"localisation/kept/{i}_map.png")
+        (ramp.rotate(180) if i == 3 else ramp).save(folders[1] / f"localisation/kept/{i}_map.png")
+    command = [sys.executable, str(ROOT / "analyse.py"), "task=compare", f"runs={folders[0]},{folders[1]}"]
+    done = subprocess.run([*command, f"out={tmp_path / 'compared'}"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    visit(browser, (tmp_path / "compared" / "report.html").as_uri())
+    yield browser
+    check_silence(browser)
+
+
+def check_silence(browser: WebDriver) -> None:
+    """The page has said nothing to the console and asked nobody for anything."""
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
@@ -275,3 +307,32 @@ def test_the_page_fits_a_phone(report: WebDriver) -> None:
         assert report.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [360, 360]
     finally:
         report.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_a_comparison_is_filtered_and_sorted(comparison: WebDriver) -> None:
+    assert shown(comparison) == [2, 5, 0, 1, 3, 4]  # the most disagreement first
+    click(comparison, "[data-only=differs]")
+    assert shown(comparison) == [2, 5]
+    assert comparison.find_element(By.ID, "compared-count").text == "2 of 6 pictures"
+    click(comparison, "[data-only='']")
+    comparison.find_element(By.CSS_SELECTOR, "#compared-sort option[value=index]").click()
+    assert shown(comparison) == [0, 1, 2, 3, 4, 5]
+    comparison.find_element(By.CSS_SELECTOR, "#compared-sort option[value=alike]").click()
+    assert shown(comparison)[0] == 3
+    comparison.find_element(By.ID, "compared-class").send_keys("no such class")
+    assert shown(comparison) == []
+    assert comparison.find_element(By.ID, "compared-empty").is_displayed()
+
+
+def test_a_comparison_shows_its_pictures_and_its_theme(comparison: WebDriver) -> None:
+    comparison.execute_script("document.querySelectorAll('img').forEach((img) => { img.loading = 'eager'; })")
+    widths = "return [...document.images].filter((img) => !img.naturalWidth).map((img) => img.src)"
+    wait_for(lambda: comparison.execute_script(widths) == [], "all pictures")
+    lines = [line.text for line in comparison.find_elements(By.CSS_SELECTOR, "#lines .run")]
+    assert lines == ["a", "b"]
+    background = "return getComputedStyle(document.body).backgroundColor"
+    before = comparison.execute_script(background)
+    click(comparison, "#theme")
+    assert comparison.execute_script(background) != before
+    click(comparison, "#theme")
+    assert comparison.execute_script(background) == before

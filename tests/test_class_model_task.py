@@ -222,7 +222,7 @@ def test_the_frames_of_a_large_mean_image_are_small() -> None:
 
 
 def test_a_diverged_class_model_is_told_and_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"class model of 'star' diverged: lower class_models\.lr \(1e\+30\)"):
+    with pytest.raises(UserError, match=r"class model of 'star', 'cross' diverged: lower class_models\.lr \(1e\+30\)"):
         find(tmp_path, [4, 5], lr=1e30)
     assert not (tmp_path / "found").exists()
 

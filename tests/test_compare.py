@@ -9,7 +9,7 @@ import pytest
 from deepinside.compare import compare, mean_interval
 from deepinside.compare.disagreement import by_disagreement, overlap
 from deepinside.compare.pairing import label_runs, pair_pictures
-from deepinside.compare.settings import differing_settings
+from deepinside.compare.settings import differing_settings, trained
 from deepinside.compare.statistics import paired_differences
 from deepinside.errors import UserError
 from deepinside.runs import Run, open_run
@@ -113,7 +113,18 @@ class TestPairing:
 
     def test_no_records(self, tmp_path: Path) -> None:
         found = refusal(tmp_path, [record(0), record(1)], [])
-        assert f"`python analyse.py task=localise run={tmp_path}/b` makes it" in found
+        assert f"`python train.py resume={tmp_path}/b` makes it at its end" in found
+
+    def test_no_records_of_an_analysis(self, tmp_path: Path) -> None:
+        run = write_run(tmp_path / "b", [], task="saliency")
+        with pytest.raises(UserError, match="task=saliency leaves none; give the folder of a run"):
+            pair_pictures([open_run(write_run(tmp_path / "a", [record(0), record(1)])), open_run(run)])
+
+    def test_ten_crops_against_one(self, tmp_path: Path) -> None:
+        bare = [replace(record(i), known_box=None, localisation={}) for i in range(2)]
+        found = refusal(tmp_path, [record(0), record(1)], bare)
+        assert f"{tmp_path}/b measured the classes of the centre crop, the other those of ten crops" in found
+        assert found.endswith(f"`python analyse.py task=localise run={tmp_path}/b` measures them")
 
     def test_one_picture(self, tmp_path: Path) -> None:
         assert "evaluated on one picture" in refusal(tmp_path, [record(0)], [record(0)])
@@ -126,6 +137,10 @@ class TestPairing:
             label_runs([tmp_path])
         with pytest.raises(UserError, match=f"names the same folder twice: {tmp_path}/a"):
             label_runs([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+        (tmp_path / "a").mkdir()
+        (tmp_path / "link").symlink_to("a")
+        with pytest.raises(UserError, match=f"names the same folder twice: {tmp_path}/a"):
+            label_runs([tmp_path / "a", tmp_path / "link"])
 
 
 class TestDisagreement:
@@ -147,6 +162,12 @@ class TestDisagreement:
         found = by_disagreement([bare, wrong])
         assert [(one.place, one.differs) for one in found] == [(1, True), (0, False)]
         assert found[0].iou == [None, None]
+
+    def test_guessed_classes_without_boxes(self) -> None:
+        bare = [replace(record(i), boxes=[], localisation={}, known_box=None) for i in range(2)]
+        wrong = [replace(one, classification={"top1_error": float(one.index == 1)}) for one in bare]
+        found = by_disagreement([bare, wrong])
+        assert [(one.place, one.differs, one.overlap) for one in found] == [(1, True, None), (0, False, None)]
 
     def test_overlap(self) -> None:
         assert overlap([0, 0, 2, 2], [1, 1, 3, 3]) == pytest.approx(1 / 7)
@@ -173,6 +194,18 @@ class TestSettings:
             weights = {"weights": f"{run}/checkpoints/last.ckpt"}
             runs.append(open_run(write_run(run / "localise", [], model=weights, **config)))
         assert differing_settings(runs) == {"optim.lr": ["0.1", "0.2"], "trainer.max_epochs": ["1.0", "2.0"]}
+
+    def test_the_analysed_run_is_found_from_anywhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its folder is written as it was typed, from the project's folder."""
+        write_run(tmp_path / "runs/a", [], optim={"lr": 0.1})
+        weights = {"weights": "runs/a/checkpoints/last.ckpt"}
+        found = open_run(write_run(tmp_path / "runs/a/localise", [], run="runs/a", task="localise", model=weights))
+        write_run(tmp_path / "other/runs/a", [], optim={"lr": 0.7})
+        monkeypatch.chdir(tmp_path / "other")
+        assert trained(found).config["optim"] == {"lr": 0.1}
+        monkeypatch.chdir(tmp_path / "runs/a")
+        other = open_run(write_run(tmp_path / "b", [], optim={"lr": 0.2}))
+        assert differing_settings([found, other]) == {"optim.lr": ["0.1", "0.2"]}
 
 
 class TestCompare:

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 
 from deepinside.launch import run_script
+from deepinside.progress import Bar
 
 from .comparable_runs import record, write_run
 
@@ -94,6 +95,8 @@ def test_the_report_is_whole(analyse: Script, runs: str, tmp_path: Path) -> None
     assert page.count('data-differs="differs"') == 2
     assert 'alt="goose, b: first guess other 0.75, wrong, IoU 1.00"' in page
     assert page.count('<g class="line') == 2, "the loss of both runs"
+    legend = page[page.index('id="lines"') : page.index('class="charts"')]
+    assert re.findall(r'<span class="run c(\d)">([^<]*)</span>', legend) == [("0", "a"), ("1", "b")]
     assert "<title>b against a · deepinside</title>" in page
 
 
@@ -123,12 +126,64 @@ def test_tensorboard_lays_the_curves_over_each_other(analyse: Script, runs: str,
         assert [point.value for point in points] == [0, slope, 2 * slope]
 
 
+def test_names_with_markup_are_names(analyse: Script, tmp_path: Path) -> None:
+    """To Rich, square brackets are styles; to Markdown, a bar ends a cell."""
+    for name in ("[bold]a", "b|c [/]"):
+        write_run(tmp_path / name, [record(i) for i in range(3)], data={"root": f"[red]{name}"})
+    out = tmp_path / "compared"
+    said = analyse("task=compare", f"runs={tmp_path}/[bold]a,{tmp_path}/b|c [/]", f"out={out}")
+    assert "b|c [/] (this) against [bold]a (first), 3 pictures" in said
+    assert re.search(r"data\.root +│ \[red\]\[bold\]a +│ \[red\]b\|c \[/\]", said)
+    events = EventAccumulator(str(out)).Reload()
+    [text] = events.Tensors("compare/settings/text_summary")
+    rows = text.tensor_proto.string_val[0].decode().splitlines()
+    assert rows[0] == "| setting | [bold]a | b\\|c [/] |"
+
+
+def test_progress_is_told(analyse: Script, runs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every part says what it is at, and how far; none with enable_progress_bar=false."""
+    told: list[str] = []
+    close = Bar.close
+
+    def closes(bar: Bar) -> None:
+        if bar in Bar._open:
+            told.append(f"{bar.what}: {bar.done:g} {bar.unit}")
+        close(bar)
+
+    monkeypatch.setattr(Bar, "close", closes)
+    analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}")
+    assert told == [
+        "reading what was found in the pictures: 2 runs",
+        "resampling the pictures: 0 ",
+        "comparing saliency maps: 12 maps",
+    ]
+    analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}", "trainer.enable_progress_bar=false")
+    assert len(told) == 3
+
+
 def test_made_again_replaces_itself(analyse: Script, runs: str, tmp_path: Path) -> None:
     out = tmp_path / "compared"
     for _ in range(2):
         analyse("task=compare", f"runs={runs}", f"out={out}")
     assert len(list(out.glob("events.out.tfevents.*"))) == 1
     assert len(list((out / "curves" / "a").iterdir())) == 1
+
+
+@pytest.mark.parametrize("out", ["runs/compare_a_b", "runs/a/localise"])
+def test_what_a_run_left_is_not_touched(
+    out: str, analyse: Script, runs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a run that has the comparison's default name, nor the records that are compared."""
+    monkeypatch.chdir(tmp_path)
+    if out == "runs/compare_a_b":
+        other, arguments, words = write_run(tmp_path / out, []), (), "holds files that no analysis made"
+    else:
+        other = (tmp_path / "runs/a/localisation").rename(tmp_path / out)
+        (other / ".deepinside").touch()  # as task=localise leaves it
+        arguments, words = (f"out={out}",), "is one of the runs"
+    before = {file: file.read_bytes() for file in other.rglob("*") if file.is_file()}
+    assert f"out={out} {words}" in analyse("task=compare", f"runs={runs}", *arguments, code=2)
+    assert {file: file.read_bytes() for file in other.rglob("*") if file.is_file()} == before
 
 
 def test_runs_that_kept_nothing(analyse: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +203,18 @@ def test_runs_that_kept_nothing(analyse: Script, tmp_path: Path, monkeypatch: py
     page = (out / "report.html").read_text()
     assert 'id="compared"' not in page
     assert "<title>a, b, c · deepinside</title>" in page
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_one_of_two_runs_kept_nothing_or_one(kept: int, analyse: Script, tmp_path: Path) -> None:
+    """Too few common maps for an interval: the page has the pictures that there are, and no agreement."""
+    for name, count in (("a", 3), ("b", kept)):
+        write_run(tmp_path / name, [record(i) for i in range(4)], kept=count)
+    analyse("task=compare", f"runs={tmp_path}/a,{tmp_path}/b", f"out={tmp_path / 'compared'}")
+    page = (tmp_path / "compared" / "report.html").read_text()
+    assert page.count('<li class="card"') == 3
+    assert page.count('class="heat"') == 3 + kept
+    assert "agree with Spearman" not in page
 
 
 def test_maps_that_differ(analyse: Script, runs: str, tmp_path: Path) -> None:

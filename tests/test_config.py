@@ -54,6 +54,17 @@ def test_later_layers_win(tmp_path: Path) -> None:
     assert config.model.name == "shapes_convnet"
 
 
+@pytest.mark.parametrize("text", ["off", "007", "12:30", "1e3", "[a", "a: b", "'x'"])
+def test_texts_stay_as_they_are_typed(text: str, tmp_path: Path) -> None:
+    config = load(f"name={text}", f"model.weights={text}", f"trainer.max_time={text}")
+    assert (config.name, config.model.weights, config.trainer.max_time) == (text, text, text)
+    save_config(config, tmp_path / "config.yaml")
+    assert load(f"config={tmp_path / 'config.yaml'}").name == text
+    for nothing in ("null", "~", ""):
+        assert load(f"data.root={nothing}").data.root is None
+    assert load("trainer.devices=2", "optim.nesterov=on").trainer.devices == 2
+
+
 def test_saved_configuration_loads_to_itself(tmp_path: Path) -> None:
     config = load("data.limit=5", "trainer.devices=2", "seed=3", "model.mean=[0.1,0.2,0.3]")
     save_config(config, tmp_path / "config.yaml")

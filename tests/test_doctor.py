@@ -16,7 +16,8 @@ from PIL import Image
 from deepinside.config import AnalyseConfig, ModelConfig
 from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.picture import Classes
-from deepinside.doctor import Finding, check_data, check_machine, check_weights, machine
+from deepinside.doctor import Finding, check_data, check_machine, check_names, check_weights, machine
+from deepinside.doctor.files import scan
 from deepinside.doctor.labels import check_order
 from deepinside.doctor.layout import recognise
 from deepinside.doctor.pictures import spread_evenly
@@ -84,8 +85,14 @@ DAMAGES: dict[str, tuple[Damage, str, str, str]] = {
     "others": (lambda r: (r / VAL / "val.tar").touch(), "val: other files", "1 files are no pictures", "warn"),
     "broken link": (
         lambda r: (r / VAL / "gone.JPEG").symlink_to("nowhere"),
-        "val: links and rights",
-        "1 cannot be opened: gone.JPEG",
+        "val: links",
+        "1 lead nowhere: gone.JPEG",
+        "warn",
+    ),
+    "broken link of a class": (
+        lambda r: (r / "ILSVRC/Data/CLS-LOC/train/n02085936").symlink_to("nowhere"),
+        "train: links",
+        "1 lead nowhere: n02085936",
         "warn",
     ),
     "CMYK": (
@@ -184,6 +191,33 @@ def test_layouts_are_told_apart(tmp_path: Path) -> None:
     assert "train.py fine-tunes" in told["ImageNet's classes"].fix
 
 
+def test_classes_that_are_links_are_seen(tmp_path: Path) -> None:
+    whole, part = trees.torchvision_tree(tmp_path / "whole"), tmp_path / "part"
+    for split in ("train", "val"):
+        (part / split).mkdir(parents=True)
+        for wnid in (trees.TENCH, trees.TISSUE):
+            (part / split / wnid).symlink_to(whole / split / wnid)
+        (whole / split / trees.TENCH / "up").symlink_to(part / split)
+    told = {finding.what: finding.found for finding in look(part)}
+    assert told["train: classes"] == told["val: classes"] == "2 pictures of 2 classes, 1 a class"
+    assert scan(part / "train", lambda count: None).pictures == 2, "each once"
+
+
+def test_loose_validation_pictures_need_their_classes(tmp_path: Path) -> None:
+    imagenet = trees.torchvision_tree(tmp_path / "imagenet")
+    own = trees.class_folders(tmp_path / "own" / "train", {"cat": 1}).parent
+    shutil.rmtree(imagenet / "val")
+    for root in (imagenet, own):
+        trees.save(root / "val" / "ILSVRC2012_val_00000001.JPEG")
+    [found] = [finding for finding in look(imagenet) if finding.what == "val"]
+    assert found.state == "blocks"
+    assert "add LOC_val_solution.csv or their XMLs" in found.fix
+    told = {finding.what: finding for finding in look(own)}
+    assert (told["val"].state, told["val"].fix) == ("blocks", "sort them into val/<class>/")
+    assert told["val"].found == "the pictures in val/ lie loose: nothing tells their classes"
+    assert told["train: classes"].found == "1 picture of 1 class, 1 a class"
+
+
 def test_a_root_too_high_or_too_low_and_a_wrong_name_are_told(tmp_path: Path) -> None:
     root = trees.official(tmp_path / "imagenet")
     assert look(tmp_path)[0] == Finding("layout", look(tmp_path)[0].found, "blocks", f"data.root={root}")
@@ -256,7 +290,9 @@ def test_weights_are_loaded_or_said_to_be_wrong(tmp_path: Path, monkeypatch: pyt
         ModelConfig("alexnet", "x.pth"),
     ):
         with pytest.raises(UserError):
-            check_weights(model, None)
+            check_names(model)
+    for model in (ModelConfig(), ModelConfig("alexnet", "DEFAULT"), ModelConfig("shapes_convnet", str(file))):
+        check_names(model)
 
 
 def test_the_task_prints_one_table_and_ends_with_its_code(tmp_path: Path) -> None:
@@ -273,11 +309,16 @@ def test_the_task_prints_one_table_and_ends_with_its_code(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["data.root=nowhere"], ["data.name=folder"], ["model.name=vgg17", "model.weights=DEFAULT"]],
+    ("arguments", "words"),
+    [
+        (["data.root=nowhere"], "nowhere"),
+        (["data.name=folder"], r"data\.root is needed"),
+        (["model.name=vgg17", "model.weights=DEFAULT"], "did you mean 'vgg19'"),
+        (["model.name=vgg17", "data.root=nowhere"], "did you mean 'vgg19'"),  # before the pictures are looked at
+    ],
 )
-def test_mistakes_in_the_arguments_are_the_users(arguments: list[str]) -> None:
-    with pytest.raises(UserError, match=r"nowhere|data\.root is needed|did you mean 'vgg19'"):
+def test_mistakes_in_the_arguments_are_the_users(arguments: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
         examine(load_config(AnalyseConfig, ["task=doctor", *arguments], ROOT / "configs"))
 
 

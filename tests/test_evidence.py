@@ -176,6 +176,23 @@ def test_two_looks_find_a_patch_with_nets_of_any_and_of_one_size(side: int | Non
     assert found.mask[128, 176]
 
 
+class Few(Reds):
+    """Takes the frame and the crop, as a net does whose pooling happens to bring both to its full layer's size."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[-2:] not in ((256, 320), (224, 224)):
+            raise RuntimeError("shapes cannot be multiplied")
+        return super().forward(images)
+
+
+def test_a_window_in_a_shape_that_the_net_does_not_take_is_seen_as_a_crop() -> None:
+    frame, truth = patch(256, 320)
+    found = locate(Few(), frame, ten_crops(256, 320, 224), 0, preset="best", guesses=0)
+    assert found.boxes.shape == (0, 4)
+    assert found.classes.tolist() == []
+    assert iou(found.box[None], truth[None]).item() > 0.5
+
+
 def test_the_second_look_sees_a_small_object_better() -> None:
     frame = torch.zeros(3, 256, 256, dtype=torch.uint8)
     frame[0, 112:144, 64:96] = 255

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deepinside.data.folder import PictureFiles, PictureFolder
+from deepinside.data.folder import PictureFiles, PictureFolder, find_pictures
 from deepinside.data.picture import Classes, UnreadablePicture
 from deepinside.errors import UserError
 
@@ -74,6 +74,21 @@ def test_nested_hidden_and_other_files(tmp_path: Path) -> None:
     data = PictureFolder(tmp_path, "train")
     assert data.classes.ids == ("cat",)
     assert names(data) == ["3", "1", "2"]
+
+
+def test_linked_classes_are_read_and_loops_are_not_followed(tmp_path: Path) -> None:
+    """As subsets of ImageNet are made: folders of links to its classes."""
+    trees.class_folders(tmp_path / "whole", {"ape": 2, "cat": 3, "dog": 4})
+    (tmp_path / "train/cat").mkdir(parents=True)
+    (tmp_path / "train/cat/inner").symlink_to(tmp_path / "whole/cat")
+    (tmp_path / "train/ape").symlink_to(tmp_path / "whole/ape")
+    (tmp_path / "whole/cat/up").symlink_to(tmp_path / "train")
+    (tmp_path / "whole/ape/self").symlink_to(tmp_path / "whole/ape")
+    assert PictureFolder(tmp_path, "train").classes.ids == ("ape", "cat")
+    found = find_pictures(tmp_path / "train")
+    assert [path.relative_to(tmp_path / "train").as_posix() for path in found] == [
+        *("ape/00.jpg", "ape/01.jpg", "cat/inner/00.jpg", "cat/inner/01.jpg", "cat/inner/02.jpg"),
+    ]
 
 
 def test_limit_takes_the_first_pictures(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The callbacks on a LightningModule that knows nothing of this project."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from callbacks import ClassModels, Localisation, Pictures, SaliencyMaps
+from callbacks import ClassModels, Localisation, Pictures, Randomisation, SaliencyMaps
 from callbacks.subject import convnet_of
-from deepinside.config import ClassModelsConfig, LocalisationConfig, SaliencyConfig
+from deepinside.config import ClassModelsConfig, LocalisationConfig, SaliencyConfig, SanityConfig
 from deepinside.errors import UserError
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -65,12 +66,11 @@ def loader() -> DataLoader[Any]:
     return DataLoader(TensorDataset(normalised, labels), batch_size=4)
 
 
-def trainer(out: Path, watchers: list[Callback]) -> Trainer:
+def trainer(out: Path, watchers: list[Callback], **options: Any) -> Trainer:
     quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
     logger = TensorBoardLogger(out, name="", version="")
-    return Trainer(
-        max_epochs=2, accelerator="cpu", callbacks=watchers, logger=logger, enable_checkpointing=False, **quiet
-    )
+    quiet |= {"max_epochs": 2, "enable_checkpointing": False} | options
+    return Trainer(accelerator="cpu", callbacks=watchers, logger=logger, **quiet)
 
 
 def fit(out: Path, watchers: list[Callback]) -> tuple[MyModule, Tensor, Trainer]:
@@ -120,7 +120,9 @@ def test_the_convnet_around_it_is_the_module() -> None:
     assert torch.equal(convnet(images), module(normalised))
     assert {id(p) for p in convnet.parameters()} == {id(p) for p in module.parameters()}
     assert [name for name, _ in module.named_children()] == ["body"]
-    assert convnet.classes.names == ("0", "1", "2", "3")
+    assert convnet.classes.names == convnet.classes.ids == ("0", "1", "2", "3")
+    named = convnet_of(module, pictures(class_names=("crane", "crane", "cat", "dog"))).classes
+    assert (named.ids, named.names) == (("0", "1", "2", "3"), ("crane", "crane", "cat", "dog"))
     assert module.train().training
     convnet_of(module, known)
     assert all(m.training for m in module.modules())
@@ -137,9 +139,93 @@ def test_missing_pictures_are_asked_for(tmp_path: Path, callback: type[Any]) -> 
     assert "\n" not in str(told.value)
 
 
-def test_boxes_are_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Localisation needs the objects' boxes"):
-        trainer(tmp_path, [Localisation(pictures=pictures(boxes=None))]).fit(MyModule(), loader())
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [
+        (lambda: Localisation(pictures=pictures(boxes=None)), "needs the objects' boxes"),
+        (lambda: Localisation(pictures=pictures(boxes=[torch.zeros(0, 4)] * 12)), "needs the objects' boxes"),
+        (lambda: Localisation(pictures=pictures(labels=torch.full((12,), -1))), "all labels of Pictures are unknown"),
+        (lambda: ClassModels(classes=[7], pictures=pictures()), "class 7 of Untouched, which gives 4 scores: 0 to 3"),
+        (lambda: SaliencyMaps(pictures=pictures(class_names=("a", "b"))), "gives 4 scores"),
+        (lambda: Randomisation(pictures=pictures(class_names=("a", "b"))), "gives 4 scores"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_told_at_the_start(
+    tmp_path: Path, callback: Callable[[], Callback], words: str
+) -> None:
+    class Untouched(MyModule):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            raise AssertionError("training has begun")
+
+        def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
+            raise AssertionError("the test has begun")
+
+    watcher = callback()
+    at = trainer(tmp_path, [watcher])
+    with pytest.raises(UserError, match=words):
+        (at.test if isinstance(watcher, Randomisation) else at.fit)(Untouched(), loader())
+
+
+class Late(MyModule):
+    """Makes its layers where Lightning lets it."""
+
+    def __init__(self, hook: str) -> None:
+        super().__init__()
+        self.hook, self.made = hook, self.body
+        del self.body
+
+    def setup(self, stage: str) -> None:
+        if self.hook == "setup":
+            self.body = self.made
+
+    def configure_model(self) -> None:
+        self.body = self.made
+
+
+@pytest.mark.parametrize("hook", ["setup", "configure_model"])
+def test_layers_that_come_late_are_waited_for(tmp_path: Path, hook: str) -> None:
+    watcher = SaliencyMaps(SaliencyConfig(images=1), pictures=pictures(), max_overhead=None)
+    trainer(tmp_path, [watcher]).fit(Late(hook), loader())
+    assert watcher.looks == 2
+
+
+def test_whatever_a_module_raises_becomes_a_line() -> None:
+    class Needy(MyModule):
+        def forward(self, x: Tensor) -> Tensor:
+            raise KeyError("a second input is missing\nand more")
+
+    with pytest.raises(UserError, match=r"Needy cannot be called with pictures .*a second input is missing") as told:
+        convnet_of(Needy(), pictures())
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_nets_of_another_precision(tmp_path: Path, precision: str) -> None:
+    """All callbacks work, and in double precision they find what they find in single."""
+
+    def look(out: Path, **options: Any) -> list[Any]:
+        watchers: list[Any] = [
+            SaliencyMaps(SaliencyConfig(images=3), pictures=pictures(), max_overhead=None),
+            ClassModels(ClassModelsConfig(every=1, steps=3), [1, 3], pictures=pictures(), max_overhead=None),
+            Localisation(LocalisationConfig(every=1, images=2), pictures=pictures(), max_overhead=None),
+            Randomisation(SanityConfig(2, 2), localisation=LocalisationConfig(preset="best"), pictures=pictures()),
+        ]
+        seed_everything(1, verbose=False)
+        module, at = MyModule(), trainer(out, watchers, max_epochs=1, **options)
+        at.fit(module, loader())
+        at.test(module, loader(), verbose=False)
+        assert [watcher.looks for watcher in watchers[:3]] == [1, 1, 1]
+        return watchers
+
+    found = look(tmp_path / "a", precision=precision)
+    if precision == "64-true":
+        single = look(tmp_path / "b")
+        for i, key in ((0, "score"), (1, "score"), (1, "norm")):
+            expected = [row[key] for row in single[i].results]
+            assert [row[key] for row in found[i].results] == pytest.approx(expected, rel=1e-3)
+        assert found[2].results["localisation"] == pytest.approx(single[2].results["localisation"], abs=1e-3)
+        assert found[3].results["chance"] == pytest.approx(single[3].results["chance"], abs=1e-3)
+    assert found[2].results["images"] == 12
 
 
 @pytest.mark.parametrize(
@@ -151,6 +237,11 @@ def test_boxes_are_asked_for(tmp_path: Path) -> None:
         ({"mean": (0.5,)}, "3 numbers each"),
         ({"std": (0.5, 0.5, 0.0)}, "std above 0"),
         ({"boxes": [torch.zeros(1, 4)]}, "as many boxes"),
+        ({"images": torch.rand(12, 3, 32, 32).numpy()}, "images must be a tensor, not ndarray"),
+        ({"labels": [0] * 12}, "labels must be a tensor, not list"),
+        ({"boxes": [[4, 4, 20, 24]] * 12}, r"boxes\[0\] must be a tensor, not list"),
+        ({"boxes": [torch.tensor([[20.0, 4.0, 4.0, 24.0]])] * 12}, "x0 < x1 and y0 < y1"),
+        ({"mean": (124.0, 116.0, 104.0)}, "divide those of 0 to 255"),
     ],
 )
 def test_pictures_that_make_no_sense(changes: dict[str, Any], words: str) -> None:

@@ -185,11 +185,11 @@ def test_what_is_compared_follows_the_rule() -> None:
     assert len(keys) < 45
 
 
-def test_the_curves_come_last(runs: Path) -> None:
-    """TensorBoard without its fast loader leaves a file for good once there is a later one, by name."""
+def test_a_run_has_two_files_of_its_session_whatever_was_resumed(runs: Path) -> None:
+    """The first by name is its beginning: TensorBoard may leave a file for good once there is a later one."""
     for folder in runs.iterdir():
         files = sorted(path.name for path in folder.glob("events.out.tfevents.*"))
-        assert files[0].endswith(".session")
+        assert files[0] == "events.out.tfevents.0000000000.session"
         assert sum(name.endswith(".session") for name in files) == 2
 
 

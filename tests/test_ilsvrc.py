@@ -429,3 +429,16 @@ def test_imagenette_mini(shared: Path) -> None:
         assert picture.image.shape == (3, 224, 224)
         assert len(picture.boxes) >= 1
         assert picture.boxes.max() <= 224
+
+
+def test_classes_that_are_links_are_read(tmp_path: Path) -> None:
+    """ImageNet-100, made of links into the whole ImageNet."""
+    whole, part = trees.torchvision_tree(tmp_path / "whole"), tmp_path / "part"
+    for split in ("train", "val"):
+        (part / split).mkdir(parents=True)
+        for wnid in (TENCH, TISSUE):
+            (part / split / wnid).symlink_to(whole / split / wnid)
+    for split, labels in (("train", [0, 1]), ("val", [0, 1])):
+        data = ILSVRC(part, split)
+        assert (data.classes.ids, data.labels) == ((TENCH, TISSUE), labels)
+    assert names(ILSVRC(part, "val")) == ["ILSVRC2012_val_00000003", "ILSVRC2012_val_00000002"]

@@ -3,26 +3,35 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.tensorboard import SummaryWriter
 
 import callbacks.monitor
 from callbacks import ClassModels, Pictures, SaliencyMaps
+from callbacks.class_model_store import Found
 from callbacks.film_strips import COLUMNS, Looks, columns
 from callbacks.monitor import Monitor
 from callbacks.saliency_maps import drift
-from deepinside.config import ClassModelsConfig, SaliencyConfig
+from deepinside.config import ClassModelsConfig, SaliencyConfig, TrainerConfig
+from deepinside.errors import UserError
+from deepinside.events import read_scalars
+from deepinside.launch import make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = Pictures(torch.rand(3, 3, 16, 16), torch.arange(3), (0.5,) * 3, (0.25,) * 3)
@@ -44,7 +53,9 @@ class Net(LightningModule):
     def __init__(self, clock: Clock | None = None, seconds: float = 1.0) -> None:
         super().__init__()
         self.clock, self.seconds = clock, seconds
-        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(14), nn.Flatten(), nn.Linear(784, 3)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.body(images)
@@ -54,6 +65,9 @@ class Net(LightningModule):
         if self.clock:
             self.clock.now += self.seconds
         return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self(batch[0])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), 0.01)
@@ -144,6 +158,92 @@ def test_steps_are_those_of_the_optimiser(tmp_path: Path, clock: Clock) -> None:
     assert watcher.seen == [3, 6, 9]
 
 
+class Thrice(Net):
+    """Three steps a batch."""
+
+    automatic_optimization = False
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> None:  # type: ignore[override]  # by hand
+        for optimiser in self.optimizers():  # type: ignore[union-attr]
+            optimiser.zero_grad()
+            self.manual_backward(super().training_step(batch, batch_idx))
+            optimiser.step()
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(self.parameters(), 0.01) for _ in range(3)]
+
+
+def test_no_period_is_stepped_over(tmp_path: Path, clock: Clock) -> None:
+    watcher = Watcher("w", clock, 0.0, 4, "steps", None)
+    trainer(tmp_path, [watcher], max_epochs=1).fit(Thrice(), loader(8))
+    assert watcher.seen == [6, 9, 12, 18, 21, 24]  # the first batch's end after 4, 8, ... 24
+
+
+def test_nothing_to_look_at_is_no_look(tmp_path: Path) -> None:
+    watched: list[Any] = [
+        SaliencyMaps(SaliencyConfig(images=0), pictures=PICTURES),
+        ClassModels(ClassModelsConfig(every=1, count=0), pictures=PICTURES),
+        ClassModels(ClassModelsConfig(every=1), [], pictures=PICTURES),
+    ]
+    for watcher in watched:
+        trainer(tmp_path, [watcher], max_epochs=1).fit(Net(), loader(2))
+        assert watcher.looks == 0
+    assert not [
+        tag for tag in events(tmp_path).Tags()["scalars"] if tag in ("overhead/saliency", "overhead/class_models")
+    ]
+
+
+def test_processes_are_asked_only_where_a_budget_must_be_kept(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+    monkeypatch.setattr(SingleDeviceStrategy, "broadcast", lambda self, obj, src=0: asked.append(obj) or obj)
+    for budget, answers in ((None, []), (0.5, [True] * 3)):
+        asked.clear()
+        trainer(tmp_path, [Watcher("w", clock, 0.1, 1, "steps", budget)], max_epochs=1).fit(Net(clock), loader(4))
+        assert [answer for answer in asked if isinstance(answer, bool)] == answers
+
+
+class Spoilt(Callback):
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            next(pl_module.parameters()).data[0] = torch.nan
+
+
+def test_a_net_that_diverged_is_one_line(tmp_path: Path, clock: Clock) -> None:
+    watcher = Watcher("w", clock, 0.0, 1, "epochs", None)
+    with pytest.raises(UserError, match=r"^training diverged at step 8: lower optim\.lr$"):
+        trainer(tmp_path, [Spoilt(), watcher], max_epochs=3).fit(Net(), loader(4))
+    assert watcher.seen == [4]
+
+
+def test_a_class_model_that_diverged_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a look and at test; what else was found is shown, and the next warm start begins with it."""
+    real: Callable[..., list[Found]] = callbacks.class_models.find_class_models
+    starts = list[Any]()
+
+    def spoilt(*arguments: Any, start: Tensor | None = None, **options: Any) -> list[Found]:
+        starts.append(start)
+        found = real(*arguments, start=start, **options)
+        return [replace(f, image=f.image * torch.nan) if f.index == 2 else f for f in found]
+
+    monkeypatch.setattr(callbacks.class_models, "find_class_models", spoilt)
+    watched = saliency_and_class_models(tmp_path, True)[1:]
+    at, net = trainer(tmp_path, watched, max_epochs=3), Net()
+    at.fit(net, loader(3))
+    at.test(net, loader(3), verbose=False)
+    told = "class_models: the class model of '2' diverged: lower class_models.lr (1); left out"
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("class_models:")] == [told] * 3
+    assert [row["class"] for row in watched[0].results] == ["0"]
+    assert {p.name for p in (tmp_path / "class_models" / "growth").iterdir()} == {"0000_0.png"}
+    assert {p.name for p in (tmp_path / "class_models" / "pictures").iterdir()} == {"0000_0.png"}
+    assert starts[0] is None
+    assert (starts[1][0] == 0).all()
+    assert (starts[1][1] != 0).any()
+
+
 def test_never_means_never(tmp_path: Path, clock: Clock) -> None:
     watcher = Watcher("w", clock, 1.0, 0, "epochs", None)
     trainer(tmp_path, [watcher], max_epochs=2).fit(Net(clock), loader(2))
@@ -166,6 +266,51 @@ def test_times_survive_a_resume(tmp_path: Path, clock: Clock) -> None:
     second = fit(tmp_path / "b", 4, ckpt_path=str(tmp_path / "b" / "last.ckpt"))
     assert first + second == whole
     assert len(whole) >= 5
+
+
+class Killed(Callback):
+    """At the step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            raise RuntimeError("killed")
+
+
+def test_what_a_killed_epoch_logged_is_purged(tmp_path: Path) -> None:
+    """Three steps an epoch, killed after the fifth: TensorBoard and reports see every step once, as it was at last."""
+    settings = TrainerConfig(accelerator="cpu", max_epochs=3, log_every_n_steps=1, enable_progress_bar=False)
+
+    def fit(*more: Callback, resumed: Path | None = None) -> list[int]:
+        maps = SaliencyMaps(SaliencyConfig(1, unit="steps", images=1), tmp_path / "s", pictures=PICTURES)
+        maps.max_overhead = None
+        last = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+        at = make_trainer(settings, tmp_path, [maps, *more, last], own_samplers=False, resumed=resumed)
+        at.fit(Net(), loader(3), ckpt_path=str(resumed) if resumed else None, weights_only=True)
+        return maps.kept.steps()
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(Killed(5))
+    orphans = {step for step, _ in read_scalars(tmp_path)["saliency/drift_ssim"]}
+    time.sleep(1.1)  # event files are named by the second
+    assert fit(resumed=tmp_path / "last.ckpt") == list(range(1, 10))
+    assert orphans == {2, 3, 4, 5}
+    logged = events(tmp_path)
+    assert [e.step for e in logged.Images("saliency/films/00001_1")] == list(range(1, 10))
+    assert [e.step for e in logged.Scalars("saliency/drift_ssim")] == list(range(2, 10))
+
+
+def test_reports_leave_out_what_was_lost(tmp_path: Path) -> None:
+    for number, purged in enumerate((None, 4)):
+        writer = SummaryWriter(tmp_path, purge_step=purged, filename_suffix=f".{number}")
+        for step in range(1, 7) if purged is None else (4,):
+            writer.add_scalar("a", step + 10 * number, step)
+        if purged is None:
+            writer.add_scalar("lost", 1.0, 5)
+        writer.close()
+    assert read_scalars(tmp_path) == {"a": [(1, 1.0), (2, 2.0), (3, 3.0), (4, 14.0)]}
 
 
 def saliency_and_class_models(out: Path, warm: bool) -> list[Any]:
@@ -208,25 +353,57 @@ def test_films_go_on_after_a_resume(tmp_path: Path) -> None:
         assert strip.width == 5 * 112 + 4 * 8  # the picture and four looks
 
 
-def test_a_warm_start_begins_where_the_last_look_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = []
-    real: Callable[..., Any] = callbacks.class_models.find_class_models
+def large(out: Path, warm: bool = True) -> ClassModels:
+    known = Pictures(torch.rand(3, 3, 128, 144), torch.arange(3), (0.5,) * 3, (0.25,) * 3)
+    settings = ClassModelsConfig(every=2, steps=9, look_steps=3, warm_start=warm)
+    return ClassModels(settings, [2, 0], out, pictures=known, max_overhead=None)
 
-    def spy(*arguments: Any, start: Tensor | None = None, **options: Any) -> Any:
+
+def test_a_warm_start_begins_where_the_last_look_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At full size; in small where that was lost with what a checkpoint does not have."""
+    starts, found = list[Any](), list[list[Found]]()
+    real: Callable[..., list[Found]] = callbacks.class_models.find_class_models
+
+    def spy(*arguments: Any, start: Tensor | None = None, **options: Any) -> list[Found]:
         starts.append(start)
-        return real(*arguments, start=start, **options)
+        found.append(real(*arguments, start=start, **options))
+        return found[-1]
 
     monkeypatch.setattr(callbacks.class_models, "find_class_models", spy)
-    for warm in (True, False):
-        watched = saliency_and_class_models(tmp_path / str(warm), warm)
-        trainer(tmp_path / str(warm), watched[1:], max_epochs=3).fit(Net(), loader(3))
-        kept = watched[1].kept.read(3)[1]
-        if warm:
-            assert starts[0] is None
-            assert torch.equal(starts[1], torch.from_numpy(np.stack([kept["2"], kept["0"]])).float())
-            starts.clear()
-        else:
-            assert starts == [None, None]
+    first, net = large(tmp_path), Net()
+    at = trainer(tmp_path, [first], max_epochs=3)
+    at.fit(net, loader(3))
+    at.save_checkpoint(tmp_path / "last.ckpt")
+    at.test(net, loader(3), verbose=False)
+    assert first.kept.read(9)[0] == "epoch 3"
+    images = [torch.stack([item.image for item in look]).float() for look in found]
+    assert starts[0] is None
+    assert starts[1].shape == (2, 3, 128, 128)
+    assert torch.equal(starts[1], images[0])
+    assert starts[2] is None  # the end
+    assert first.last.steps() == [9]
+
+    resumed = trainer(tmp_path, [large(tmp_path)], max_epochs=5)
+    resumed.fit(Net(), loader(3), ckpt_path=str(tmp_path / "last.ckpt"))
+    assert torch.equal(starts[3], images[1])
+    lost = trainer(tmp_path, [large(tmp_path)], max_epochs=5)
+    lost.fit(Net(), loader(3), ckpt_path=str(tmp_path / "last.ckpt"))
+    assert starts[4].shape == (2, 3, 112, 112)
+    starts.clear()
+    cold = large(tmp_path / "cold", warm=False)
+    trainer(tmp_path / "cold", [cold], max_epochs=3).fit(Net(), loader(3))
+    assert starts == [None, None]
+    assert cold.last.steps() == []
+
+
+@pytest.mark.parametrize(("warm", "heading"), [(True, "end, from zero"), (False, "end")])
+def test_the_films_last_column_tells_where_it_began(tmp_path: Path, warm: bool, heading: str) -> None:
+    """A look in the first of two epochs, so that the end is another step."""
+    watcher, net = saliency_and_class_models(tmp_path, warm)[1], Net()
+    at = trainer(tmp_path, [watcher], max_epochs=2)
+    at.fit(net, loader(3))
+    at.test(net, loader(3), verbose=False)
+    assert [watcher.kept.read(step)[0] for step in watcher.kept.steps()] == ["epoch 1", heading]
 
 
 def test_many_looks_are_shown_by_some(tmp_path: Path) -> None:
@@ -244,11 +421,12 @@ def test_half_a_look_is_no_look(tmp_path: Path) -> None:
 
 def test_drift_of_a_map_that_stayed_is_one() -> None:
     maps = np.random.default_rng(0).random((2, 16, 16)).astype(np.float16)
-    same = drift({"0": maps[0]}, {"0": maps[0]})
+    whole = {"0": torch.ones(16, 16, dtype=torch.bool), "1": None}
+    same = drift({"0": maps[0]}, {"0": maps[0]}, whole)
     assert same == {"saliency/drift_spearman": pytest.approx(1), "saliency/drift_ssim": pytest.approx(1)}
-    other = drift({"0": maps[0], "1": maps[1]}, {"0": maps[1]})
+    other = drift({"0": maps[0], "1": maps[1]}, {"0": maps[1]}, whole)
     assert other["saliency/drift_spearman"] < 0.9
-    assert drift({}, {"0": maps[0]}) == {}
+    assert drift({}, {"0": maps[0]}, whole) == {}
 
 
 def test_two_processes_log_everything_once(tmp_path: Path) -> None:

@@ -9,9 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
+from callbacks import progress as trainer_progress
 from callbacks.ascent_progress import AscentProgress
 from deepinside import progress
+from deepinside.config import TrainerConfig
+from deepinside.launch import make_trainer
 from deepinside.progress import Bar, spell
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +104,34 @@ print("done")
     assert "a line in between\r\n" in shown
     assert shown.endswith("done\r\n")
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h")  # the cursor is back
+
+
+class Validated(LightningModule):
+    """A loss of 1, 2, ... by epochs; the same number is told by every validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.log("train/loss", float(self.current_epoch + 1))
+        loss: Tensor = self.layer(batch).sum()
+        return loss
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        self.log("val/loss", float(self.current_epoch + 1))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_an_epoch_tells_only_numbers_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    batches = DataLoader(torch.ones(2, 1))  # type: ignore[arg-type]  # rows are items
+    settings = TrainerConfig(accelerator="cpu", max_epochs=3, check_val_every_n_epoch=2, log_every_n_steps=1)
+    make_trainer(settings, tmp_path, trainer_progress(True), own_samplers=False).fit(Validated(), batches, batches)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    told = [line.split("  ")[1:-1] for line in lines]
+    assert told == [["train/loss 1.0000"], ["train/loss 2.0000", "val/loss 2.0000"], ["train/loss 3.0000"]]
 
 
 def read_all(file: io.RawIOBase) -> str:

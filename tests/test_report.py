@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,7 +30,7 @@ from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.provenance import provenance
 from deepinside.records import Guess, PictureRecord, read_records
 from deepinside.report import write_report
-from deepinside.report.charts import Series, line_chart, thinned, ticks
+from deepinside.report.charts import Series, cut, line_chart, thinned, ticks
 from deepinside.report.gallery import Card, kinds_of
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
@@ -250,6 +251,23 @@ def test_the_page_tells_how_it_came_about(run: Run, page: Page) -> None:
     assert "data.name" not in [key for key, *_ in changed]
 
 
+def test_a_run_that_went_on_is_made_again_by_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all parts together, with the folder as it was typed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "resume=runs/a b", "trainer.max_epochs=9"])
+    out = Path("runs/a b")
+    now = time.time()
+    unknown = provenance(now - 50, out)
+    assert unknown["command"] == "python train.py 'config=runs/a b/config.yaml' 'name=a b_again'"
+    assert unknown["seconds"] is None
+    write_json(out / "provenance.json", {"seconds": 100.5, "started": "2026-01-02 03:04:05 +0000"})
+    known = provenance(now - 50, out)
+    assert known["seconds"] == pytest.approx(150.5, abs=10)
+    assert known["started"].startswith("2026-01-02")
+    assert provenance(now - 50)["seconds"] == pytest.approx(50, abs=10)
+    assert provenance(now - 50)["command"].startswith("python train.py 'resume=")
+
+
 def test_settings_that_are_defaults_are_not_told() -> None:
     from dataclasses import asdict
 
@@ -300,8 +318,10 @@ def test_axes_have_round_numbers_that_hold_the_data() -> None:
     assert ticks(0.11, 0.93, 4) == [0, 0.5, 1]
     assert ticks(2.1, 2.37, 4) == pytest.approx([2.1, 2.2, 2.3, 2.4])
     assert ticks(-3, 12, 4) == [-5, 0, 5, 10, 15]
-    low, *_, high = ticks(0.4, 0.4, 4)
-    assert low < 0.4 < high
+    assert ticks(1e-13, 2e-13, 4) == pytest.approx([1e-13, 1.5e-13, 2e-13], rel=1e-9)
+    for value in (0.4, 0.0, 1e-200, 1e-5):
+        low, *_, high = ticks(value, math.nextafter(value, 1), 4)
+        assert low < value < high
 
 
 def test_long_curves_are_averaged_and_keep_their_end() -> None:
@@ -322,6 +342,20 @@ def test_lines_lie_where_their_values_are() -> None:
     assert "none" not in " ".join(inner.text)
     assert "a < b" in inner.text
     assert line_chart("nothing", [Series("none", [])]) == ""
+    nan = Series("lost", [(0, math.nan), (1, math.inf)])
+    assert line_chart("nothing", [nan]) == ""
+    assert "lost" not in line_chart("half", [nan, Series("there", [(0, 1.0), (1, 2.0)])])
+
+
+def test_names_of_lines_are_cut_and_stay_apart() -> None:
+    assert cut(["saliency", "centre box"]) == ["saliency", "centre box"]
+    dates = ["vgg16_finetuned_2026-11-23", "vgg16_finetuned_2026-11-24"]
+    assert cut(dates) == ["vgg16_f…-11-23", "vgg16_f…-11-24"]
+    middles = ["vgg16_lr_0.1_and_the_rest", "vgg16_lr_0.2_and_the_rest"]
+    assert cut(middles) == ["…1_and_the_re…", "…2_and_the_re…"]
+    assert all(len(name) <= 14 for name in cut([*middles, *dates]))
+    lines = [Series(f"run{i}", [(0, i), (1, i)]) for i in range(9)]
+    assert ['class="names"' in line_chart("a", lines[:count]) for count in (8, 9)] == [True, False]
 
 
 def test_records_survive_the_file(run: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from callbacks import Pictures, Randomisation
+from callbacks import Localisation, Pictures, Randomisation
 from deepinside.attribution import saliency
 from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
 from deepinside.classifier import Classifier
@@ -131,7 +131,7 @@ def test_the_net_itself_is_left_alone(inference: bool) -> None:
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def shown_to(tmp_path: Path, callback: Callback) -> tuple[Classifier, dict[str, Tensor]]:
+def shown_to(tmp_path: Path, *callbacks: Callback) -> tuple[Classifier, dict[str, Tensor]]:
     """`Trainer.test` of an untrained net on drawn shapes; the module, and its state before."""
     torch.manual_seed(0)
     data = DataConfig(shapes_val=6)
@@ -140,7 +140,7 @@ def shown_to(tmp_path: Path, callback: Callback) -> tuple[Classifier, dict[str, 
     module = Classifier(convnet)
     before = copy.deepcopy(module.convnet.state_dict(prefix="convnet."))
     settings = TrainerConfig(accelerator="cpu", enable_progress_bar=False)
-    make_trainer(settings, tmp_path, [callback], own_samplers=True).test(
+    make_trainer(settings, tmp_path, callbacks, own_samplers=True).test(
         module, PictureData(data, convnet, val=val), verbose=False
     )
     return module, before
@@ -171,6 +171,9 @@ def test_curves_picture_and_results(tmp_path: Path) -> None:
     for key in ("spearman", "ssim", "gt_known_accuracy"):
         logged = scalars(tmp_path, f"sanity/{key}")
         assert logged == pytest.approx({stage["randomised"]: stage[key] for stage in stages})
+    for key, value in found["chance"].items():
+        assert -0.6 < value < 0.9
+        assert scalars(tmp_path, f"sanity_chance/{key}") == pytest.approx(dict.fromkeys((0, 1, 4, 7), value))
     centre = found["centre_box"]["gt_known_accuracy"]
     assert scalars(tmp_path, "sanity_centre_box/gt_known_accuracy") == dict.fromkeys((0, 1, 4, 7), centre)
     with Image.open(tmp_path / "sanity" / "sheet.png") as picture:
@@ -178,6 +181,46 @@ def test_curves_picture_and_results(tmp_path: Path) -> None:
         assert picture.height > 4 * 112
     assert all(torch.equal(value, before[key]) for key, value in module.convnet.state_dict(prefix="convnet.").items())
     assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    "settings", [LocalisationConfig(blur=2.0), LocalisationConfig(preset="best", second_guesses=1)]
+)
+def test_the_trained_nets_boxes_are_those_of_the_localisation(tmp_path: Path, settings: LocalisationConfig) -> None:
+    """Whatever the maps that are looked at are made of."""
+    sanity = Randomisation(SanityConfig(6, 1), SaliencyConfig(crops="one", method="guided"), settings)
+    localisation = Localisation(settings)
+    shown_to(tmp_path, sanity, localisation)
+    found, expected = sanity.results, localisation.results
+    key = "gt_known_accuracy"
+    assert found["stages"][0][key] == pytest.approx(expected["localisation"][key])
+    assert found["centre_box"][key] == pytest.approx(expected["baselines"]["centre_box"][key])
+
+
+def noise(side: int, width: int, count: int) -> Tensor:
+    return torch.rand(count, 3, side, width, generator=torch.Generator().manual_seed(0))
+
+
+def test_chance_is_how_maps_of_different_pictures_agree(tmp_path: Path) -> None:
+    """A linear net's map is its weights, whatever the picture: there chance is 1, and so are maps of other pictures."""
+    module = Foreign()
+    module.net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
+    for labels, agree in (([1, 1, 1], True), ([0, 1, 2], False)):
+        pictures = Pictures(noise(16, 16, 3), torch.tensor(labels), (0.5,) * 3, (0.25,) * 3)
+        callback = Randomisation(SanityConfig(3, 1), SaliencyConfig(crops="one"), pictures=pictures)
+        foreign_test(tmp_path, module, callback)
+        assert (callback.results["chance"]["spearman"] > 0.999) == agree
+        assert (callback.results["chance"]["ssim"] > 0.999) == agree
+
+
+def test_pictures_too_small_to_compare(tmp_path: Path) -> None:
+    module = Foreign()
+    module.net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
+    pictures = Pictures(noise(8, 8, 3), torch.arange(3), (0.5,) * 3, (0.25,) * 3)
+    callback = Randomisation(SanityConfig(3, 1), pictures=pictures)
+    foreign_test(tmp_path, module, callback)
+    assert [(stage["spearman"], stage["ssim"]) for stage in callback.results["stages"]] == [(None, None)] * 2
+    assert callback.results["chance"] == {"spearman": None, "ssim": None}
 
 
 def test_no_pictures_no_work(tmp_path: Path) -> None:
@@ -220,14 +263,19 @@ class Foreign(LightningModule):
         self.log("test/top1_error", float(self(batch).argmax(1)[0] != 0))
 
 
+def foreign_test(out: Path, module: LightningModule, callback: Randomisation) -> None:
+    assert callback.given is not None
+    settings = TrainerConfig(accelerator="cpu", enable_progress_bar=False)
+    loader: DataLoader[Any] = DataLoader(callback.given.images)  # type: ignore[arg-type]  # its rows are its items
+    make_trainer(settings, out, [callback], own_samplers=False).test(module, loader, verbose=False)
+
+
 def test_on_a_module_of_another_project(tmp_path: Path) -> None:
     images = torch.rand(3, 3, 16, 16)
     pictures = Pictures(images, torch.tensor([0, 2, -1]), (0.5,) * 3, (0.25,) * 3)
     callback = Randomisation(folder=tmp_path, pictures=pictures)
     module = Foreign()
-    settings = TrainerConfig(accelerator="cpu", enable_progress_bar=False)
-    loader: DataLoader[Any] = DataLoader(images)  # type: ignore[arg-type]  # its rows are its items
-    make_trainer(settings, tmp_path, [callback], own_samplers=False).test(module, loader, verbose=False)
+    foreign_test(tmp_path, module, callback)
     assert callback.results["images"] == 3
     assert [len(stage["layers"]) for stage in callback.results["stages"]] == [0, 1, 1]
     assert (tmp_path / "sheet.png").is_file()

@@ -104,6 +104,20 @@ def test_single_precision_in_blocks_is_enough() -> None:
     assert exact == pytest.approx(np.logaddexp.reduce(logs, axis=0))
 
 
+@pytest.mark.parametrize("level", [None, 0.0, 0.1, 0.9, 1.0])
+def test_single_precision_on_grey_pictures(level: float | None) -> None:
+    """All greys, or a grey with a little noise: the mixtures are as narrow as they may be."""
+    generator = np.random.default_rng(1)
+    greys = generator.random(20001) if level is None else level + 0.002 * generator.standard_normal(20001)
+    colours = np.repeat((greys.clip(0, 1) * 255).round()[None] / 255, 3, axis=0) - 0.5
+    mixture = fit_mixture(monomials(colours[:, greys >= np.median(greys)][:, :2000]), 5)
+    assert np.abs(mixture).max() > 2e5
+    exact = log_density(monomials(colours), mixture)
+    single = log_density(monomials(colours.astype(np.float32)), mixture)
+    off = np.abs(single - exact)[exact > exact.max() - 50]  # what is further away is improbable in any case
+    assert 1e-3 < off.max() < 0.05
+
+
 def test_data_costs_are_minus_log_of_the_share() -> None:
     colours = synthetic_colours().T
     features = monomials(colours)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,16 @@ def test_a_run_is_not_overwritten_unasked(trained: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert f"resume={trained}" in done.stderr
     assert (trained / "metrics.json").read_bytes() == before
+
+
+def test_a_run_that_replaces_another_takes_its_analysis_of_boxes_away(tmp_path: Path) -> None:
+    """localise/ holds records of the old net, which a comparison would take for the new one's."""
+    config = TrainConfig(overwrite=True)
+    for name in ("localise", "class_model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pictures.jsonl").touch()
+    runpy.run_path(str(ROOT / "train.py"))["_prepare_folder"](config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["class_model"]
 
 
 def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -340,6 +351,6 @@ def test_a_folder_without_boxes_is_classified(tmp_path: Path) -> None:
     run("train.py", "data.name=folder", f"data.root={root}", "model.name=squeezenet1_1", *small, f"out={out}")
     metrics = read_json(out / "metrics.json")
     assert metrics["images"] == 2
-    assert set(metrics) == {"images", "classification", "sanity", "unreadable"}
+    assert set(metrics) == {"images", "classification", "intervals", "sanity", "unreadable"}
     done = run("analyse.py", "task=localise", f"run={out}", code=2)
     assert "needs boxes" in done.stderr

@@ -55,16 +55,18 @@ class Classifier(LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         self._measure("val", batch)
 
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        self._measure("test", batch)
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+        """The scores (K, C) of the batch's pictures with a label, for callbacks; None without such pictures."""
+        return self._measure("test", batch)
 
     def predict_step(self, batch: Any, batch_idx: int) -> None:
         """Nothing: what is looked at in predict, pictures or classes, is the callbacks' business."""
 
-    def _measure(self, stage: str, batch: dict[str, Any]) -> None:
+    def _measure(self, stage: str, batch: dict[str, Any]) -> Tensor | None:
         """Logs on every batch, measured or not: a process that did not would leave the others waiting."""
         known = batch["label"] >= 0
         values: dict[str, Tensor] = {}
+        scores = None
         if known.any():
             scores, labels = self(batch["image"][known]), batch["label"][known]
             hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
@@ -79,6 +81,7 @@ class Classifier(LightningModule):
             mean = cast(MeanMetric, self.means[f"{stage}_{name}"])
             mean.update(values[name].float() if values else 0.0, weight=1.0 if values else 0.0)
             self.log(f"{stage}/{name}", mean, prog_bar=name == "top1_error", on_step=False, on_epoch=True)
+        return scores
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]

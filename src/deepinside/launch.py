@@ -74,15 +74,25 @@ def _say_stopped(error: BaseException) -> None:
         print(f"stopped: {_words(error) or 'the same command starts anew'}", file=sys.stderr)
 
 
-def make_trainer(config: TrainerConfig, out: Path, callbacks: Sequence["Callback"], own_samplers: bool) -> "Trainer":
-    """Lightning's Trainer with a TensorBoard logger in `out`. What Lightning refuses becomes a UserError."""
+def make_trainer(
+    config: TrainerConfig,
+    out: Path,
+    callbacks: Sequence["Callback"],
+    own_samplers: bool,
+    resumed: Path | None = None,
+) -> "Trainer":
+    """Lightning's Trainer with a TensorBoard logger in `out`. What Lightning refuses becomes a UserError.
+
+    resumed: the checkpoint that is gone on from; what was logged after it is marked as lost.
+    """
     from lightning.pytorch import Trainer
     from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     quieten()
     options = asdict(config) | {"enable_progress_bar": False}  # callbacks/progress.py shows it
-    logger = TensorBoardLogger(out, name="", version="", default_hp_metric=False)
+    lost = first_lost_step(resumed) if resumed else None
+    logger = TensorBoardLogger(out, name="", version="", default_hp_metric=False, purge_step=lost)
     try:
         return Trainer(
             **options,
@@ -93,6 +103,13 @@ def make_trainer(config: TrainerConfig, out: Path, callbacks: Sequence["Callback
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from None
+
+
+def first_lost_step(checkpoint: Path) -> int:
+    """The first step that a run which goes on from the checkpoint takes anew."""
+    import torch
+
+    return int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"]) + 1
 
 
 def quieten() -> None:
@@ -130,12 +147,6 @@ def check_run(folder: Path, key: str) -> Path:
         if not (folder / needed).is_file():
             raise UserError(f"{key}={folder} is not a run that train.py made: there is no {folder / needed}")
     return folder
-
-
-def classification_results(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """What metrics.json holds where there are no boxes: the test's errors of the centre crop."""
-    errors = {key: float(measured[f"test/{key}"]) for key in ("top1_error", "top5_error")}
-    return {"images": int(measured["test/images"]), "classification": errors}
 
 
 COLUMNS = {

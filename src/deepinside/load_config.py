@@ -59,6 +59,7 @@ def save_config(config: SharedConfig, path: Path) -> None:
 def _user_layers(schema: type[SharedConfig], arguments: Sequence[str]) -> Iterator[tuple[str, DictConfig]]:
     """`config=` files in their order, then every `key=value`, each with the words that name it in an error."""
     pairs = []
+    texts = {key for key, f in options(schema) if f.type in (str, str | None)}
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
@@ -70,8 +71,14 @@ def _user_layers(schema: type[SharedConfig], arguments: Sequence[str]) -> Iterat
             pairs.append(argument)
             _check_key(schema, key)
     for pair in pairs:
+        key, _, value = pair.partition("=")
         try:
-            yield pair, OmegaConf.from_dotlist([pair])
+            if key in texts:  # as typed: YAML would read off, 007 and 12:30 as something else
+                layer = OmegaConf.create()
+                OmegaConf.update(layer, key, None if value in ("", "null", "~") else value)
+                yield pair, layer
+            else:
+                yield pair, OmegaConf.from_dotlist([pair])
         except (OmegaConfBaseException, YAMLError) as error:
             raise UserError(f"config error: '{pair}' cannot be parsed: {_first_line(error)}") from None
 

@@ -32,7 +32,7 @@ class Explanation:
 
     frame: uint8 (3, H, W); saliency (H, W) >= 0; mask (H, W) bool; guess and truth: boxes (M, 4), half-open edges in
     pixels of the frame; caption: one line below. What the cut went by: seeds (H, W), 1 object, -1 background, 0 free,
-    or evidence (H, W) >= 0, neutral at 1.
+    or evidence (H, W) >= 0, neutral at 1. coverage: bool (H, W), where a crop saw the picture.
     """
 
     frame: Tensor
@@ -43,6 +43,7 @@ class Explanation:
     truth: Tensor | None = None
     seeds: Tensor | None = None
     evidence: Tensor | None = None
+    coverage: Tensor | None = None
 
 
 def heat(saliency: Tensor, quantile: float = 0.995) -> Pixels:

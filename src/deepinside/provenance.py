@@ -1,5 +1,6 @@
 """How results came about: the command, versions, machine, date. `provenance.json`, beside config.yaml."""
 
+import json
 import os
 import platform
 import shlex
@@ -14,17 +15,34 @@ FILE = "provenance.json"
 PACKAGES = ("deepinside", "torch", "torchvision", "lightning")
 
 
-def provenance(started: float) -> dict[str, Any]:
-    """started: `time.time()` at the beginning. No names of hosts or users; folders only as the command has them."""
-    script = Path(sys.argv[0])
+def provenance(started: float, resumed: Path | None = None) -> dict[str, Any]:
+    """started: `time.time()` at the beginning. No names of hosts or users; folders only as the command has them.
+
+    resumed: the folder of a run that went on. Its command is the one that makes the whole of it again, from its
+    config.yaml; date and seconds begin with its first part, seconds are None where that left none.
+    """
+    script, arguments = Path(sys.argv[0]), sys.argv[1:]
+    date, seconds = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(started)), round(time.time() - started, 1)
+    earlier = _earlier(resumed) if resumed else {"seconds": 0.0}
+    if resumed:
+        arguments = [f"config={resumed / 'config.yaml'}", f"name={resumed.name}_again"]
     return {
-        "command": shlex.join(["python", script.name, *sys.argv[1:]]),
+        "command": shlex.join(["python", script.name, *arguments]),
         "commit": _commit(script.resolve().parent),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "machine": {"system": platform.system(), "processor": _processor(), "cores": os.cpu_count(), "gpus": _gpus()},
-        "started": time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(started)),
-        "seconds": round(time.time() - started, 1),
+        "started": earlier.get("started", date),
+        "seconds": round(earlier["seconds"] + seconds, 1) if earlier.get("seconds") is not None else None,
     }
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """{} where the folder has none."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _version(package: str) -> str | None:

@@ -6,7 +6,7 @@ original picture.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,13 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Guess:
-    """A guessed class and its box; iou: the best with any true box, right: by ILSVRC's rule; None without boxes."""
+    """A guessed class and its box, None where only the class was guessed; iou: the best with any true box, right: by
+    ILSVRC's rule; None without boxes."""
 
     class_id: str
     class_name: str
     posterior: float
-    box: Box
+    box: Box | None
     iou: float | None = None
     right: bool | None = None
 
@@ -45,10 +46,11 @@ class PictureRecord:
     """One evaluated picture.
 
     size: (height, width) of the original. class_id, class_name: its label. boxes: the true ones. known_box: predicted
-    for the label. measures: this picture's own value of every measure that metrics.json averages, by the same names,
-    in `classification` and `localisation`. first_guess, class_known: kinds of error (see `metrics.box_errors`), ""
-    without boxes. picture, saliency: files beside the record, None where they were not kept: the resized picture,
-    and the map of the label's class as an 8-bit grey picture of the same aspect.
+    for the label, None where only the class was guessed, from the centre crop. measures: this picture's own value of
+    every measure that metrics.json averages, by the same names, in `classification` and `localisation`. first_guess,
+    class_known: kinds of error (see `metrics.box_errors`), "" without boxes. picture, saliency: files beside the
+    record, None where they were not kept: the resized picture, and the map of the label's class as an 8-bit grey
+    picture of the same aspect.
     """
 
     index: int
@@ -58,7 +60,7 @@ class PictureRecord:
     class_name: str
     boxes: list[Box]
     guesses: list[Guess]
-    known_box: Box
+    known_box: Box | None
     classification: dict[str, float]
     localisation: dict[str, float] = field(default_factory=dict)
     first_guess: str = ""
@@ -68,12 +70,16 @@ class PictureRecord:
 
 
 def write_records(path: Path, records: Iterable[PictureRecord]) -> None:
-    """Written beside and moved into place."""
+    """Written beside and moved into place. Raises UserError for NaN and infinity."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(json.dumps(asdict(record), allow_nan=False, ensure_ascii=False) + "\n")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            for record in records:
+                file.write(json.dumps(asdict(record), allow_nan=False, ensure_ascii=False) + "\n")
+    except ValueError:
+        part.unlink()
+        raise UserError(f"{path}: {record.image} has a result that is not a finite number; are the weights?") from None
     part.replace(path)
 
 
@@ -83,17 +89,23 @@ def read_records(path: Path) -> list[PictureRecord]:
 
 
 def _read(path: Path) -> Iterator[PictureRecord]:
-    known = {f.name for f in fields(PictureRecord)}
+    number = 0
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    values: dict[str, Any] = json.loads(line)
-                    values = {key: value for key, value in values.items() if key in known}
-                    values["guesses"] = [Guess(**guess) for guess in values["guesses"]]
-                    values["size"] = tuple(values["size"])
-                    yield PictureRecord(**values)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(f"{path}, line {number}: not a picture that was evaluated ({error})") from None
+            for number, line in enumerate(file, start=1):  # noqa: B007  # the errors below tell it
+                yield _record(json.loads(line))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}, after line {number}: not a text file (UTF-8)") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}, line {number}: not a picture that was evaluated ({error})") from None
+
+
+def _record(values: dict[str, Any]) -> PictureRecord:
+    """Keys that are not known are left out: a later version may have written them."""
+    values = {key: value for key, value in values.items() if key in PictureRecord.__dataclass_fields__}
+    (values.get("localisation") or values["classification"])["top1_error"]  # what every reader asks for
+    values["guesses"] = [Guess(**guess) for guess in values["guesses"]]
+    values["size"] = tuple(values["size"])
+    return PictureRecord(**values)

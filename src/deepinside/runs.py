@@ -1,6 +1,8 @@
 """What a folder of results holds: a run of train.py, or an analysis of analyse.py."""
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +12,8 @@ import yaml
 
 from deepinside.errors import UserError
 from deepinside.records import FILE, PictureRecord, read_records
+
+FOLDERS = ("localisation", "localise", "classification")  # what says more comes first
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,10 @@ class Run:
 
     @cached_property
     def pictures_folder(self) -> Path | None:
-        """Where pictures.jsonl lies: localisation/ of a run, the folder itself of `task=localise`; None without."""
-        for folder in (self.folder / "localisation", self.folder / "localise", self.folder):
-            if (folder / FILE).is_file():
+        """Where pictures.jsonl lies: localisation/ of a run, localise/ of its later analysis, classification/ of a run
+        without boxes, the folder itself of `task=localise`; None without."""
+        for folder in (*(self.folder / name for name in FOLDERS), self.folder):
+            if os.path.isfile(folder / FILE):
                 return folder
         return None
 
@@ -36,6 +41,11 @@ class Run:
     def pictures(self) -> list[PictureRecord]:
         """Every evaluated picture, [] where there are none."""
         return read_records(self.pictures_folder / FILE) if self.pictures_folder else []
+
+    def kept(self, name: str | None) -> Path | None:
+        """A file that a record names, None where it was not kept or is gone."""
+        file = self.pictures_folder / name if name and self.pictures_folder else None
+        return file if file and os.path.isfile(file) else None
 
     @property
     def class_models(self) -> dict[str, Path]:
@@ -46,15 +56,19 @@ class Run:
 
 def open_run(folder: Path) -> Run:
     """Raises UserError where the folder is none, and says what is missing."""
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} is not a folder of results: there is no {folder / 'config.yaml'}")
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        metrics = folder / "metrics.json"
-        values = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder} cannot be read: {reason}") from None
-    if not isinstance(config, dict) or not isinstance(values, dict):
-        raise UserError(f"{folder} is not a folder of results: config.yaml or metrics.json is not a table of values")
+    config, metrics = _table(folder / "config.yaml", yaml.safe_load), folder / "metrics.json"
+    values = _table(metrics, json.loads) if os.path.lexists(metrics) else {}
     return Run(folder, str(config.get("name") or folder.name), config, values)
+
+
+def _table(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    try:
+        values = parse(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{file.parent} is not a folder of results: there is no {file}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        raise UserError(f"{file} cannot be read: {reason}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{file} is not a table of values")
+    return values

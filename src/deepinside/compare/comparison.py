@@ -59,7 +59,7 @@ class Comparison:
          "measures": [{"part": "classification" | "localisation", "name", "images", "values": [mean, ...],
                        "centre_box": [mean | null, ...], "differences": [{"difference", "low", "high",
                        "mcnemar": {"only_first", "only_this", "p"} | null}, ...] of each further run}],
-         "disagreements": [{"place", "image", "class_name", "right", "iou", "overlap"}]: the first 500}
+         "disagreements": [{"place", "image", "class_name", "right", "iou", "overlap": null without boxes}]: 500}
         """
         return {
             "runs": [

@@ -12,7 +12,7 @@ class Disagreement:
 
     place: in the pairing; right: whether the first guess is right, by ILSVRC's rule where there are true boxes, else by
     its class alone; iou: of the box for the label with the true boxes, None without; overlap: the least IoU of that box
-    with the first run's.
+    with the first run's, None where only classes were guessed.
     """
 
     place: int
@@ -20,7 +20,7 @@ class Disagreement:
     class_name: str
     right: list[bool]
     iou: list[float | None]
-    overlap: float
+    overlap: float | None
 
     @property
     def differs(self) -> bool:
@@ -31,7 +31,7 @@ class Disagreement:
     def rank(self) -> tuple[bool, float, float]:
         """Larger means more disagreement: right against wrong; then the largest difference of IoU; then 1 - overlap."""
         told = [value for value in self.iou if value is not None]
-        return self.differs, max(told, default=0.0) - min(told, default=0.0), 1 - self.overlap
+        return self.differs, max(told, default=0.0) - min(told, default=0.0), 1 - (self.overlap or 0.0)
 
 
 def by_disagreement(pictures: Sequence[Sequence[PictureRecord]]) -> list[Disagreement]:
@@ -40,8 +40,10 @@ def by_disagreement(pictures: Sequence[Sequence[PictureRecord]]) -> list[Disagre
     return sorted(found, key=lambda one: one.rank, reverse=True)
 
 
-def overlap(first: Box, second: Box) -> float:
-    """IoU of two boxes [x0, y0, x1, y1]; 0 for two empty ones."""
+def overlap(first: Box | None, second: Box | None) -> float | None:
+    """IoU of two boxes [x0, y0, x1, y1]; 0 for two empty ones, None where one is missing."""
+    if first is None or second is None:
+        return None
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     both = max(width, 0.0) * max(height, 0.0)
@@ -51,11 +53,12 @@ def overlap(first: Box, second: Box) -> float:
 
 def _disagreement(place: int, records: Sequence[PictureRecord]) -> Disagreement:
     first = records[0]
+    overlaps = [overlap(first.known_box, record.known_box) for record in records]
     return Disagreement(
         place=place,
         image=first.image,
         class_name=first.class_name,
         right=[(record.localisation or record.classification)["top1_error"] == 0 for record in records],
         iou=[record.localisation.get("mean_iou") for record in records],
-        overlap=min(overlap(first.known_box, record.known_box) for record in records),
+        overlap=None if None in overlaps else min(one for one in overlaps if one is not None),
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from deepinside.compare.comparison import Comparison
 from deepinside.compare.disagreement import Disagreement
 from deepinside.records import PictureRecord
-from deepinside.runs import Run
 
 FOLDER = "kept"
 GALLERY = 500  # pictures in the report
@@ -31,7 +30,7 @@ class Shown:
 def kept_maps(comparison: Comparison) -> list[list[Path | None]]:
     """Every run's file of every picture's map, where it was kept."""
     columns = zip(comparison.runs, comparison.pictures, strict=True)
-    return [[_kept(run, record.saliency) for record in records] for run, records in columns]
+    return [[run.kept(record.saliency) for record in records] for run, records in columns]
 
 
 def keep_pictures(comparison: Comparison, alike: Sequence[Mapping[int, float]], out: Path) -> list[Shown]:
@@ -41,7 +40,7 @@ def keep_pictures(comparison: Comparison, alike: Sequence[Mapping[int, float]], 
     maps = kept_maps(comparison)
     for one in comparison.disagreements:
         records = [of_run[one.place] for of_run in comparison.pictures]
-        photos = [_kept(run, record.picture) for run, record in zip(comparison.runs, records, strict=True)]
+        photos = [run.kept(record.picture) for run, record in zip(comparison.runs, records, strict=True)]
         photo = next((file for file in photos if file), None)
         if photo and len(shown) < GALLERY:
             copies = [
@@ -65,11 +64,6 @@ def keep_class_models(comparison: Comparison, out: Path) -> dict[str, list[Path 
         ]
         for name in shared
     }
-
-
-def _kept(run: Run, name: str | None) -> Path | None:
-    file = run.pictures_folder / name if name and run.pictures_folder else None
-    return file if file and file.is_file() else None
 
 
 def _copy(file: Path, out: Path, stem: str) -> Path:

@@ -21,7 +21,8 @@ def label_runs(folders: Sequence[Path]) -> list[str]:
     if len(folders) < 2:
         raise UserError("runs= needs at least two folders, separated by commas: runs=runs/a,runs/b")
     places = [Path(os.path.abspath(folder)) for folder in folders]
-    twice = [str(folder) for folder, place in zip(folders, places, strict=True) if places.count(place) > 1]
+    real = [os.path.realpath(folder) for folder in folders]
+    twice = [str(folder) for folder, place in zip(folders, real, strict=True) if real.count(place) > 1]
     if twice:
         raise UserError(f"runs={','.join(map(str, folders))} names the same folder twice: {twice[0]}")
     above = Path(os.path.commonpath([place.parent for place in places]))
@@ -32,7 +33,7 @@ def pair_pictures(runs: Sequence[Run]) -> list[list[PictureRecord]]:
     """Every run's pictures, in the order of the first run's.
 
     A picture is known by its name and its label's identifier. UserError, one line, where a run has no records, other
-    pictures, other labels, or other true boxes: nothing would be paired.
+    pictures, other labels, other true boxes, or other crops: nothing would be paired.
     """
     found = [_keyed(run) for run in runs]
     for run, pictures in zip(runs[1:], found[1:], strict=True):
@@ -44,8 +45,7 @@ def _keyed(run: Run) -> dict[Key, PictureRecord]:
     """By name and class; folders of one class may hold the same name again: counted in the order of the data set."""
     if not run.pictures:
         raise UserError(
-            f"{run.folder} has no {FILE}, no record of what was found in each picture: "
-            f"`python analyse.py task=localise run={run.folder}` makes it"
+            f"{run.folder} has no {FILE}, no record of what was found in each picture: {_how_to_record(run)}"
         )
     if len(run.pictures) < 2:
         raise UserError(f"{run.folder} was evaluated on one picture: there is nothing to resample")
@@ -56,6 +56,13 @@ def _keyed(run: Run) -> dict[Key, PictureRecord]:
         keyed[(*name, seen[name])] = record
         seen[name] += 1
     return keyed
+
+
+def _how_to_record(run: Run) -> str:
+    task = run.config.get("task")
+    if task:
+        return f"task={task} leaves none; give the folder of a run of train.py, or of task=localise"
+    return f"`python train.py resume={run.folder}` makes it at its end"
 
 
 def _check_same(first: Run, ours: dict[Key, PictureRecord], run: Run, theirs: dict[Key, PictureRecord]) -> None:
@@ -69,6 +76,12 @@ def _check_same(first: Run, ours: dict[Key, PictureRecord], run: Run, theirs: di
             f"{run.folder} and {first.folder} cannot be paired: {len(other)} of {len(ours)} pictures have another size "
             f"or other true boxes, the first is {other[0][0]} (another data.root, localisation.blacklist or seed of "
             "the shapes?)"
+        )
+    bare = [one for one, pictures in ((first, ours), (run, theirs)) if _classified_only(pictures)]
+    if len(bare) == 1:
+        raise UserError(
+            f"{run.folder} and {first.folder} cannot be paired: {bare[0].folder} measured the classes of the centre "
+            f"crop, the other those of ten crops; `python analyse.py task=localise run={bare[0].folder}` measures them"
         )
 
 
@@ -96,6 +109,10 @@ def _other_classes(first: Run, ours: dict[Key, PictureRecord], run: Run, theirs:
         f"{run.folder} and {first.folder} cannot be paired: {len(other)} of {len(ours)} pictures have other classes, "
         f"the first is {name}: {label} in {first.folder}, {labels[name]} in {run.folder}"
     )
+
+
+def _classified_only(pictures: dict[Key, PictureRecord]) -> bool:
+    return any(record.known_box is None for record in pictures.values())
 
 
 def _truth(record: PictureRecord) -> tuple[tuple[int, int], list[list[float]]]:

@@ -24,12 +24,16 @@ def differing_settings(runs: Sequence[Run]) -> dict[str, list[str | None]]:
 
 
 def trained(run: Run) -> Run:
-    """The run that trained the net: itself, or the one that it analysed, as long as that is where it was."""
+    """The run that trained the net: itself, or the one that it analysed, where that still is where it was: seen from a
+    folder above the analysis, or from here."""
     analysed = run.config.get("run")
-    try:
-        return open_run(Path(analysed)) if isinstance(analysed, str) else run
-    except UserError:
-        return run
+    if isinstance(analysed, str):
+        for above in (*run.folder.absolute().parents, Path()):
+            try:
+                return open_run(above / analysed)
+            except UserError:
+                continue
+    return run
 
 
 def _settings(run: Run) -> dict[str, str]:
@@ -38,7 +42,7 @@ def _settings(run: Run) -> dict[str, str]:
     if source is run:
         return own
     weights = Path(own.get("model.weights", ""))
-    if weights.parent.parent == source.folder:
+    if weights.parent.parent == Path(run.config["run"]):
         del own["model.weights"]  # the analysed run's checkpoint: a place
     return _settings(source) | {key: value for key, value in own.items() if not key.startswith("trainer.")}
 

@@ -3,7 +3,7 @@
 import difflib
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -81,9 +81,9 @@ class PictureFiles:
 def existing_folder(root: Path) -> Path:
     """`root` with ~ resolved; raises UserError where it is missing (naming the nearest) or no folder."""
     root = Path(root).expanduser()
-    if root.is_dir():
+    if os.path.isdir(root):
         return root
-    if root.exists():
+    if os.path.exists(root):
         raise UserError(f"{root} is a file; a folder of pictures is needed")
     raise UserError(f"no folder {root}{nearest(root.name, _names(root.parent))}")
 
@@ -96,19 +96,30 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 def find_pictures(folder: Path) -> list[Path]:
     """Every picture in `folder` and below, sorted by path; hidden files and folders are ignored."""
-    found = []
-    for place, inner, files in os.walk(folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found += [Path(place, name) for name in files if _is_picture(name)]
-    return sorted(found)
+    return sorted(Path(place, name) for place, files in walk(folder) for name in files if _is_picture(name))
+
+
+def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """(path, names of its files) of `folder` and of all visible folders below it, through links: that is how subsets of
+    ImageNet are made. Not followed is a link to a folder above itself; what may not be opened is left out."""
+    above = {str(folder): {os.path.realpath(folder)}}  # what each folder lies in, itself included, links resolved
+    for place, inner, files in os.walk(folder, followlinks=True):
+        own = above.pop(place)
+        real = {name: os.path.realpath(os.path.join(place, name)) for name in inner if not name.startswith(".")}
+        inner[:] = sorted(name for name in real if real[name] not in own)
+        above |= {os.path.join(place, name): own | {real[name]} for name in inner}
+        yield place, files
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Sorted names of the visible folders in `folder`."""
-    if not folder.is_dir():
+    """Sorted names of the visible folders in `folder`; raises UserError where it may not be read."""
+    if not os.path.isdir(folder):
         return []
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from None
 
 
 def check_limit(limit: int | None) -> int | None:
@@ -181,4 +192,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _names(folder: Path) -> list[str]:
-    return os.listdir(folder) if folder.is_dir() else []
+    try:
+        return os.listdir(folder) if os.path.isdir(folder) else []
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from None

@@ -3,6 +3,6 @@
 from deepinside.doctor.data import check_data
 from deepinside.doctor.finding import Finding
 from deepinside.doctor.machine import check_machine
-from deepinside.doctor.weights import check_weights
+from deepinside.doctor.weights import check_names, check_weights
 
-__all__ = ["Finding", "check_data", "check_machine", "check_weights"]
+__all__ = ["Finding", "check_data", "check_machine", "check_names", "check_weights"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from deepinside.data.annotations import read_voc_xml
+from deepinside.data.folder import walk
 from deepinside.data.ilsvrc import ILSVRC
 from deepinside.doctor.finding import OK, WARN, Finding, some
 from deepinside.doctor.pictures import spread_evenly
@@ -91,7 +92,7 @@ def _state(split: str, annotated: int, total: int) -> tuple[str, str]:
 def _stems(folder: Path) -> set[str]:
     """Paths of the XMLs relative to the folder, without their ending."""
     found: set[str] = set()
-    for place, _, files in os.walk(folder):
+    for place, files in walk(folder):
         below = os.path.relpath(place, folder).replace(os.sep, "/")
         prefix = "" if below == "." else f"{below}/"
         found.update(f"{prefix}{name[:-4]}" for name in files if name.endswith(".xml"))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deepinside.data.folder import SPLITS, PictureFolder, class_folders, existing_folder
+from deepinside.data.folder import SPLITS, PictureFolder, class_folders, existing_folder, find_pictures
 from deepinside.data.ilsvrc import ILSVRC
 from deepinside.data.picture import Classes
 from deepinside.doctor.boxes import check_boxes
@@ -14,6 +14,11 @@ from deepinside.doctor.pictures import check_pictures, spread_evenly
 from deepinside.errors import UserError
 from deepinside.progress import Bar
 
+LOOSE = (
+    "its pictures lie loose: add LOC_val_solution.csv or their XMLs, which tell class and boxes, "
+    "or sort them into folders of classes"
+)
+
 
 def check_data(
     root: Path, name: str | None, pictures: int, annotations: int, show: bool = False
@@ -24,8 +29,11 @@ def check_data(
     XMLs read, every file name is seen. Raises UserError where `root` is no folder.
     """
     root = existing_folder(root)
-    layout = recognise(root)
-    findings = [check_layout(root, layout, name)]
+    try:
+        layout = recognise(root)
+        findings = [check_layout(root, layout, name)]
+    except (UserError, PermissionError) as error:
+        return [Finding("layout", str(error), BLOCKS, "chmod -R u+rX: neither script can read it")], None
     if findings[0].state == BLOCKS:
         return findings, None
     reader = ILSVRC if (name or layout.name) == "ilsvrc" else PictureFolder
@@ -33,7 +41,7 @@ def check_data(
     for split in SPLITS:
         folder = _folder(layout, split)
         if folder is None:
-            findings.append(_missing(split))
+            findings.append(_missing(layout, split))
             continue
         if layout.kind != "classes" or split == "train":  # else the same files again
             with Bar(f"{split}: seeing every file name", None, "files", enabled=show) as bar:
@@ -42,7 +50,8 @@ def check_data(
             with Bar(f"{split}: listing the pictures", enabled=show):
                 source = reader(root, split)
         except UserError as error:
-            findings.append(Finding(split, str(error), BLOCKS, "mend this first: neither script can open the split"))
+            fix = LOOSE if _is_loose(folder) else "mend this first: neither script can open the split"
+            findings.append(Finding(split, str(error), BLOCKS, fix))
             continue
         findings += _check_split(split, source, pictures, annotations, show)
         classes, mapping = source.classes, source.tree.mapping if isinstance(source, ILSVRC) else None
@@ -85,7 +94,16 @@ def _folder(layout: Layout, split: str) -> Path | None:
     return next((layout.data / name for name in SPLITS[split] if class_folders(layout.data / name)), None)
 
 
-def _missing(split: str) -> Finding:
+def _is_loose(folder: Path) -> bool:
+    """Pictures, but no folders of classes."""
+    return folder.is_dir() and not class_folders(folder) and bool(find_pictures(folder))
+
+
+def _missing(layout: Layout, split: str) -> Finding:
+    for name in SPLITS[split]:
+        if _is_loose(layout.data / name):
+            words = f"the pictures in {name}/ lie loose: nothing tells their classes"
+            return Finding(split, words, BLOCKS, f"sort them into {name}/<class>/")
     if split == "train":
         return Finding("train", "there is no such split", WARN, "analyse.py works without it, train.py does not")
     return Finding("val", "there is no such split", BLOCKS, "both scripts measure on it: add val/")

@@ -18,14 +18,18 @@ class Files:
     pictures: int = 0
     empty: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)  # links that lead nowhere, folders that may not be read
+    links: list[str] = field(default_factory=list)  # that lead nowhere
+    closed: list[str] = field(default_factory=list)  # files and folders that may not be read
 
 
 def scan(folder: Path, advance: Callable[[float], None]) -> Files:
     """One pass over the folder and all below it: a million files take seconds."""
-    found, todo, seen = Files(), [str(folder)], 0
+    found, todo, met, seen = Files(), [str(folder)], set[str](), 0
     while todo:
         place = todo.pop()
+        if (real := os.path.realpath(place)) in met:  # a link may lead back up
+            continue
+        met.add(real)
         try:
             with os.scandir(place) as entries:
                 for entry in entries:
@@ -35,8 +39,8 @@ def scan(folder: Path, advance: Callable[[float], None]) -> Files:
                         if not seen % TOLD:
                             advance(TOLD)
         except OSError:
-            found.broken.append(os.path.relpath(place, folder))
-    for names in (found.empty, found.others, found.broken):
+            found.closed.append(os.path.relpath(place, folder))
+    for names in (found.empty, found.others, found.links, found.closed):
         names.sort()
     return found
 
@@ -44,13 +48,15 @@ def scan(folder: Path, advance: Callable[[float], None]) -> Files:
 def _sort(entry: os.DirEntry[str], folder: Path, found: Files, todo: list[str]) -> None:
     if entry.is_dir():
         todo.append(entry.path)
+    elif entry.is_symlink() and not os.path.exists(entry.path):
+        found.links.append(os.path.relpath(entry.path, folder))
     elif not entry.name.lower().endswith(SUFFIXES):
         found.others.append(os.path.relpath(entry.path, folder))
     else:
         try:
             size = entry.stat().st_size
         except OSError:
-            found.broken.append(os.path.relpath(entry.path, folder))
+            found.closed.append(os.path.relpath(entry.path, folder))
             return
         found.pictures += 1
         if not size:
@@ -68,8 +74,11 @@ def check_files(split: str, found: Files) -> list[Finding]:
         words = f"{len(found.others):,} files are no pictures by their names: {some(found.others)}"
         fix = f"they are ignored; pictures end in {', '.join(SUFFIXES)}"
         findings.append(Finding(f"{split}: other files", words, WARN, fix))
-    if found.broken:
-        words = f"{len(found.broken):,} cannot be opened: {some(found.broken)}"
-        fix = "mend the links, or the rights (chmod -R u+rX)"
-        findings.append(Finding(f"{split}: links and rights", words, WARN, fix))
+    if found.links:
+        words = f"{len(found.links):,} lead nowhere: {some(found.links)}"
+        fix = "mend the links: pictures and whole classes behind them are missing"
+        findings.append(Finding(f"{split}: links", words, WARN, fix))
+    if found.closed:
+        words = f"{len(found.closed):,} may not be read: {some(found.closed)}"
+        findings.append(Finding(f"{split}: rights", words, WARN, "chmod -R u+rX"))
     return findings

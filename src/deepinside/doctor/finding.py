@@ -16,6 +16,11 @@ class Finding:
     fix: str = ""
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 class`, `1,000 classes`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def some(names: Sequence[str], shown: int = 3) -> str:
     """`a, b, c and 5 more`."""
     more = len(names) - shown

@@ -7,7 +7,7 @@ from deepinside.data.devkit import read_label_ids
 from deepinside.data.folder import PictureFolder
 from deepinside.data.ilsvrc import ILSVRC, imagenet_wnids
 from deepinside.data.picture import Classes
-from deepinside.doctor.finding import WARN, Finding, some
+from deepinside.doctor.finding import WARN, Finding, counted, some
 from deepinside.errors import UserError
 
 FEW = 10  # training pictures of a class
@@ -21,7 +21,7 @@ def check_classes(split: str, source: ILSVRC | PictureFolder) -> list[Finding]:
     names = source.classes.ids
     present = [counts[i] for i in range(len(names)) if counts[i]]
     span = f"{min(present):,}" if min(present) == max(present) else f"{min(present):,} to {max(present):,}"
-    told = f"{len(source):,} pictures of {len(present):,} classes, {span} a class"
+    told = f"{counted(len(source), 'picture')} of {counted(len(present), 'class', 'classes')}, {span} a class"
     findings = [Finding(f"{split}: classes", told)]
     if none := [name for i, name in enumerate(names) if not counts[i]]:
         words = f"{len(none):,} of {len(names):,} classes have no picture: {some(none)}"

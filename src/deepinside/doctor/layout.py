@@ -1,11 +1,10 @@
 """Which of the known layouts a folder of pictures has."""
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepinside.data.folder import SPLITS, SUFFIXES, class_folders, contents
+from deepinside.data.folder import SPLITS, SUFFIXES, class_folders, contents, walk
 from deepinside.doctor.finding import BLOCKS, OK, WARN, Finding
 
 WNID = re.compile(r"n\d{8}")
@@ -88,8 +87,6 @@ def _has_wnids(folder: Path) -> bool:
 
 def _holds_pictures(folder: Path) -> bool:
     """In the folder itself or below; stops at the first."""
-    for _, inner, files in os.walk(folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        if any(name.lower().endswith(SUFFIXES) and not name.startswith(".") for name in files):
-            return True
-    return False
+    return any(
+        name.lower().endswith(SUFFIXES) and not name.startswith(".") for _, files in walk(folder) for name in files
+    )

@@ -1,5 +1,6 @@
 """Which weights load, and what is in torch's cache."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,17 +17,18 @@ from deepinside.models.build import OWN_NETS, build_convnet
 def check_weights(model: ModelConfig, data_classes: Classes | None) -> list[Finding]:
     """Loads what `model` names, if it names weights; else tells which lie in torch's cache.
 
-    Raises UserError for a net or weights that do not exist by name.
+    For names that exist (`check_names`).
     """
-    cached = cached_weights()
     if model.weights == "none":
-        return [_tell_cache(cached)]
+        try:
+            return [_tell_cache(cached_weights())]
+        except OSError as error:
+            words = f"{_cache()}, where torch keeps what it fetched, cannot be read: {error.strerror}"
+            return [Finding("weights", words, WARN, "chmod -R u+rX, or TORCH_HOME= a folder that is yours")]
     said: list[str] = []
     try:
         convnet = build_convnet(model, DataConfig(), None, said.append)
     except UserError as error:
-        if not _exist(model):
-            raise
         fix = f"without a network: copy the file to {_cache()}, or model.weights=FILE"
         return [Finding("weights", str(error), BLOCKS, fix if "downloaded" in str(error) else "give those of this net")]
     findings = [Finding("weights", f"{model.weights} loads: {convnet.summary()}")]
@@ -36,10 +38,16 @@ def check_weights(model: ModelConfig, data_classes: Classes | None) -> list[Find
     return findings
 
 
+def check_names(model: ModelConfig) -> None:
+    """Raises UserError for a net or weights that do not exist by name. It is instant: what comes next is not."""
+    if not _exist(model):
+        build_convnet(model, DataConfig())
+
+
 def cached_weights() -> dict[str, str]:
     """{file in torch's cache: `model.name=... model.weights=...`}, for torchvision's classification nets."""
     folder = _cache()
-    present = {file.name for file in folder.glob("*.pth")} if folder.is_dir() else set()
+    present = set(os.listdir(folder)) if folder.is_dir() else set()
     found = {}
     for name in zoo.list_models(module=zoo):
         for member in zoo.get_model_weights(name):
@@ -71,7 +79,8 @@ def _exist(model: ModelConfig) -> bool:
     """Whether net and weights exist by name: else it is a mistake in the arguments."""
     in_zoo = model.name in zoo.list_models(module=zoo)
     members: Sequence[str] = [*zoo.get_model_weights(model.name).__members__, "DEFAULT"] if in_zoo else []
-    return (in_zoo or model.name in OWN_NETS) and (Path(model.weights).is_file() or model.weights in members)
+    known = model.weights == "none" or model.weights in members or Path(model.weights).is_file()
+    return known and (in_zoo or model.name in OWN_NETS)
 
 
 def _cache() -> Path:

@@ -49,10 +49,10 @@ def locate(
 
     model: pictures in [0, 1] -> class scores. frame: uint8 (3, H, W). The classes are ranked by the soft-max averaged
     over the crops (Krizhevsky et al. 2012). label: the picture's own class, which gets a box too, guessed or not; -1
-    where it is unknown. preset, blur: see `segment`; preset `best` looks twice, see `looks`. second_guesses: so many of
-    the best classes get a second, tight box in place of the last guesses' classes (preset `best`): ILSVRC's rules
-    forbid no label twice. One forward pass, and one backward pass and one cut a class. Everything returned is on the
-    CPU.
+    where it is unknown; guesses=0 finds its box alone. preset, blur: see `segment`; preset `best` looks twice, see
+    `looks`. second_guesses: so many of the best classes get a second, tight box in place of the last guesses' classes
+    (preset `best`): ILSVRC's rules forbid no label twice. One forward pass, and one backward pass and one cut a class.
+    Everything returned is on the CPU.
     """
     numbers = find_preset(preset)
     if second_guesses and not isinstance(numbers, Evidence):
@@ -64,8 +64,8 @@ def locate(
         best = scores.softmax(1).mean(0).topk(min(guesses - second_guesses, scores.shape[1])).indices
         return best if label < 0 or label in best else torch.cat([best, best.new_tensor([label])])
 
-    device = next((p.device for p in model.parameters()), frame.device)
-    picture = frame.to(device).float() / 255
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros((), device=frame.device))
+    picture = frame.to(like) / 255
     if isinstance(numbers, Evidence):
         looks = look_twice(model, picture, crops, choose, numbers)
         tight = looks.tight[:second_guesses]
@@ -83,9 +83,10 @@ def _answer(
     """The guesses in order: each of the best classes with its box, then with its tight box where there is one."""
     classes = found.classes.cpu()
     own = int((classes == label).nonzero()[0]) if label >= 0 else 0
-    posteriors = found.scores.softmax(1).mean(0).cpu()
+    posteriors = found.scores.float().softmax(1).mean(0).cpu()
     best = min(distinct, len(posteriors))
     order = sorted([*range(best), *range(len(tight))])  # with two guesses, a class's first comes first
     guessed = [(tight if n and order[n - 1] == k else boxes)[k] for n, k in enumerate(order)]
     ranked = classes[order]
-    return Located(ranked, posteriors[ranked], torch.stack(guessed), found.maps[own].cpu(), masks[own], boxes[own])
+    stacked = torch.stack(guessed) if guessed else boxes[:0]
+    return Located(ranked, posteriors[ranked], stacked, found.maps[own].float().cpu(), masks[own], boxes[own])

@@ -6,6 +6,7 @@ that takes pictures of any size sees the whole frame at once, any other one the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as functional
@@ -48,29 +49,30 @@ def look_twice(
         with torch.no_grad():
             scores = bare(windows)
         classes = choose(scores)
-        try:
-            maps, covered = _look(bare, frame, classes, numbers.stride), frame.new_ones(frame.shape[1:]) > 0
-            any_size = True
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:  # full layers that fit one size of picture only
-            maps, covered = _look_through(bare, windows, crops, frame, classes, numbers.stride)
-            any_size = False
+        whole = _if_it_fits(lambda: _look(bare, frame, classes, numbers.stride))
+        maps, covered = (
+            _look_through(bare, windows, crops, frame, classes, numbers.stride)
+            if whole is None
+            else (whole, frame.new_ones(frame.shape[1:]) > 0)
+        )
         pixels, planes = frame.permute(1, 2, 0).double().cpu().numpy(), maps.double().cpu().numpy()
         masks, first = evidence_boxes(pixels, planes, covered.cpu().numpy(), numbers)
         if not numbers.zoom:
             tight = evidence_boxes(pixels, planes, covered.cpu().numpy(), numbers, tight=True)[1]
             return Looks(classes.cpu(), scores.cpu(), maps.cpu(), masks, first, tight)
-        side = None if any_size else windows.shape[-1]
-        pairs = [_second_look(bare, frame, c, box, numbers, side) for c, box in zip(classes, first, strict=True)]
+        second_look = partial(_second_look, bare, frame, numbers, windows.shape[-1], whole is not None)
+        pairs = [second_look(c, box) for c, box in zip(classes, first, strict=True)]
     second, tight = torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
     return Looks(classes.cpu(), scores.cpu(), maps.cpu(), masks, (first + second) / 2, tight)
 
 
 def _second_look(
-    bare: nn.Module, frame: Tensor, label: Tensor, box: Tensor, numbers: Evidence, side: int | None
+    bare: nn.Module, frame: Tensor, numbers: Evidence, side: int, any_size: bool, label: Tensor, box: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The window round the box (4,) -> the box and the tight box found in it, in the frame: (4,), (4,)."""
+    """The window round the box (4,) -> the box and the tight box found in it, in the frame: (4,), (4,).
+
+    A net that does not take the window in its own shape, or not any_size, sees it as a square of `side`.
+    """
     size = torch.tensor([frame.shape[-1], frame.shape[-2]])
     smallest = SMALLEST_WINDOW * min(frame.shape[1:])
     centre, half = (box[:2] + box[2:]) / 2, ((box[2:] - box[:2]) * numbers.zoom).clamp(min=smallest) / 2
@@ -80,15 +82,30 @@ def _second_look(
     height, width = window.shape[1:]
     scale = min(frame.shape[1:]) / min(height, width)
     longest = LONGEST * min(frame.shape[1:])
-    seen = (side, side) if side else tuple(round(min(scale * length, longest)) for length in (height, width))
-    enlarged = functional.interpolate(window[None], seen, mode="bicubic", antialias=True)[0].clamp(0, 1)
-    maps = _look(bare, enlarged, label[None], numbers.stride)
+    shape = [round(min(scale * length, longest)) for length in (height, width)]
+
+    def seen(size: list[int]) -> Tensor:
+        enlarged = functional.interpolate(window[None].float(), size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+        return _look(bare, enlarged.to(frame.dtype), label[None], numbers.stride)
+
+    found = _if_it_fits(lambda: seen(shape)) if any_size else None
+    maps = seen([side, side]) if found is None else found
     maps = functional.interpolate(maps[None], (height, width), mode="bilinear")[0]
     arrays = window.permute(1, 2, 0).double().cpu().numpy(), maps.double().cpu().numpy()
     covered = torch.ones(height, width, dtype=torch.bool).numpy()
     corner = torch.tensor([left, top, left, top], dtype=torch.float32)
     boxes = [evidence_boxes(*arrays, covered, numbers, tight)[1][0] for tight in (False, True)]
     return boxes[0] + corner, boxes[1] + corner
+
+
+def _if_it_fits(look: Callable[[], Tensor]) -> Tensor | None:
+    """What is seen; None where full layers fit pictures of another size only."""
+    try:
+        return look()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return None
 
 
 def _look(bare: nn.Module, picture: Tensor, classes: Tensor, stride: int) -> Tensor:

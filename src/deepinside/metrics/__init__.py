@@ -11,7 +11,7 @@ from deepinside.metrics.localisation import (
     score_picture,
 )
 from deepinside.metrics.max_box import MaxBoxAccuracy, centre_hits, threshold_hits
-from deepinside.metrics.summary import Outcomes, summarise
+from deepinside.metrics.summary import Outcomes, mean_intervals, summarise
 
 __all__ = [
     "ERRORS",
@@ -24,6 +24,7 @@ __all__ = [
     "box_error",
     "centre_hits",
     "guess_error",
+    "mean_intervals",
     "score_guesses",
     "score_picture",
     "summarise",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
@@ -31,6 +32,22 @@ def agreement(maps_a: Tensor, maps_b: Tensor) -> tuple[Tensor, Tensor]:
     found = structural_similarity_index_measure(a[:, None], b[:, None], data_range=1.0, reduction="none")
     assert isinstance(found, Tensor)
     return ranks, found.reshape(-1)
+
+
+def covered_part(maps: Tensor, coverage: Tensor | None) -> Tensor:
+    """(..., h, w) -> (..., h', w'): its part that crops saw, the columns that one reached and of their rows those that
+    were seen throughout: where no crop came, all maps are 0 and agree.
+
+    coverage: bool, of the same picture in any size; None: all of it.
+    """
+    if coverage is None:
+        return maps
+    share = functional.interpolate(coverage[None, None].double(), maps.shape[-2:], mode="bilinear", antialias=True)[
+        0, 0
+    ]
+    seen = share.to(maps.device) > 0.999
+    columns = seen.any(0)
+    return maps[..., seen[:, columns].all(1), :][..., columns]
 
 
 def _smooth(saliency: Tensor) -> Tensor:

@@ -61,12 +61,17 @@ def count_kinds(kinds: Sequence[str]) -> dict[str, int]:
     return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
 
+def mean_intervals(names: Sequence[str], values: Array) -> dict[str, list[float]]:
+    """{name: [low, high]}: of the mean over pictures of each column of `values` (N, names), N >= 1; as `summarise`."""
+    draws = np.concatenate(list(resampled_means(values)))
+    return {name: _rounded(interval(draws[:, i])) for i, name in enumerate(names)}
+
+
 def _intervals(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {}
     if outcomes.scores:
         classes = torch.stack([score.classes for score in outcomes.scores]).numpy()
-        draws = np.concatenate(list(resampled_means(classes)))
-        found["classification"] = {name: _rounded(interval(draws[:, i])) for i, name in enumerate(ERRORS)}
+        found["classification"] = mean_intervals(ERRORS, classes)
     draws_of = _draws(outcomes)
     for row in ROWS:
         told = [key for key in measured.get(row, {}) if (row, key) in draws_of]

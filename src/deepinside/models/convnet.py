@@ -23,7 +23,7 @@ class ConvNet(nn.Module):
     """S(I) = net((I - mean) / std): images (N, 3, H, W), RGB in [0, 1] -> class scores (N, C) before the soft-max.
 
     The normalisation is part of the model, so every gradient is one with respect to the picture itself, and a
-    checkpoint cannot lose it.
+    checkpoint cannot lose it. Computed in the net's own precision, whatever that of the images.
     """
 
     mean: Tensor
@@ -38,8 +38,13 @@ class ConvNet(nn.Module):
         self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.net((images - self.mean) / self.std)
+        scores: Tensor = self.net(((images - self.mean) / self.std).to(self.dtype))
         return scores
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The net's precision."""
+        return next((p.dtype for p in self.net.parameters() if p.is_floating_point()), self.mean.dtype)
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters whose shape depends on the number of classes: what fine-tuning the head alone trains."""

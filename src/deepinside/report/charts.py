@@ -11,8 +11,10 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 400, 236
 LEFT, RIGHT, TOP, BOTTOM = 42, 96, 10, 34  # what axis, labels of the lines, and steps need
 MOST_POINTS = 300
+MOST_LABELS = 8  # lines that are named at their ends; of more, the names' stack would be higher than the picture
 LINE = 13  # height of a label, units of the picture
 COLOURS = 8
+TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Series:
 
 
 def line_chart(title: str, series: Sequence[Series], percent: bool = False, along: str = "training step") -> Markup:
-    """A <figure> with a line for each series, named at its end; percent: values are fractions, told as per cent.
+    """A <figure> with a line for each series, at most eight of them named at their ends; percent: values are fractions,
+    told as per cent.
 
-    More than 300 points a line are averaged in equal stretches. Series without points are left out; "" without any.
+    More than 300 points a line are averaged in equal stretches. Series without a finite point are left out; "" without
+    any.
     """
-    drawn = [Series(s.name, thinned(s.points), s.look) for s in series if s.points]
+    drawn = [s for s in (Series(s.name, thinned(s.points), s.look) for s in series) if s.points]
     if not drawn:
         return Markup("")
     looks = _looks(drawn)
@@ -40,7 +44,8 @@ def line_chart(title: str, series: Sequence[Series], percent: bool = False, alon
     x_ticks = [x for x in ticks(*x_span, 4) if x_span[0] <= x <= x_span[1]]
     parts = [_axes(frame, x_ticks, y_ticks, percent, along)]
     parts += [_line(frame, s, look) for s, look in zip(drawn, looks, strict=True)]
-    parts.append(_labels(frame, drawn, looks))
+    if len(drawn) <= MOST_LABELS:
+        parts.append(_labels(frame, drawn, looks))
     told = "; ".join(
         f"{s.name}: {_number(s.points[0][1], percent)} to {_number(s.points[-1][1], percent)}" for s in drawn
     )
@@ -67,13 +72,15 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> l
 
 def ticks(low: float, high: float, wanted: int) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) from at or below `low` to at or above `high`."""
-    if not high > low:
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, TINY):  # as good as one value
+        half = size / 2 if size > TINY else 0.5
+        low, high = low - half, high + half
     rough = (high - low) / wanted
     power = 10 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
 @dataclass(frozen=True)
@@ -130,15 +137,23 @@ def _labels(frame: _Frame, series: Sequence[Series], looks: Sequence[str]) -> st
         places[-1] = HEIGHT - BOTTOM + 4
         for k in range(len(places) - 2, -1, -1):
             places[k] = min(places[k], places[k + 1] - LINE)
+    names = cut([s.name for s in series])
     told = [
-        f'<text class="{looks[i]}" x="{WIDTH - RIGHT + 7}" y="{y:.1f}">{escape(_cut(series[i].name))}</text>'
+        f'<text class="{looks[i]}" x="{WIDTH - RIGHT + 7}" y="{y:.1f}">{escape(names[i])}</text>'
         for i, y in zip(order, places, strict=True)
     ]
     return f'<g class="names">{"".join(told)}</g>'
 
 
-def _cut(name: str, most: int = 14) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def cut(names: Sequence[str], most: int = 14) -> list[str]:
+    """Long names without their middles, or, where those would be alike, without what all begin with."""
+    half = (most - 1) // 2
+    told = [name if len(name) <= most else f"{name[: most - 1 - half]}…{name[-half:]}" for name in names]
+    if len(set(told)) == len(set(names)):
+        return told
+    differ = (i for i, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1)
+    same = next(differ, min(map(len, names)))
+    return [f"…{name[same:][: most - 2]}{'…' if len(name) - same > most - 2 else ''}" for name in names]
 
 
 def _number(value: float, percent: bool) -> str:

@@ -86,6 +86,7 @@ def write_comparison(
     `keep_class_models` copied beside the file; curves: every run's; made: as in provenance.json."""
     labels = comparison.labels
     main, more = overlaid(labels, curves)
+    cards = [_card(labels, one) for one in shown]
     write_page(
         file,
         "comparison.html.j2",
@@ -98,7 +99,9 @@ def write_comparison(
         settings=[[key, *values] for key, values in comparison.settings.items()],
         charts=main,
         more_charts=more,
-        cards=[_card(labels, one) for one in shown],
+        cards=cards,
+        mapped=any(panel.heat for card in cards for panel in card.panels),
+        boxed=any(panel.boxes for card in cards for panel in card.panels),
         classes=sorted({one.found.class_name for one in shown}, key=str.lower),
         class_models=_models(labels, class_models),
         made=made,
@@ -175,7 +178,7 @@ def _panel(label: str, one: Shown, i: int) -> Panel:
     record, right, iou = one.records[i], one.found.right[i], one.found.iou[i]
     guess = f"{record.guesses[0].class_name} {record.guesses[0].posterior:.2f}" if record.guesses else "no guess"
     judged = f"{'right' if right else 'wrong'}{'' if iou is None else f', IoU {iou:.2f}'}"
-    boxes = [*((box, "truth") for box in record.boxes), (record.known_box, "guess")]
+    boxes = [(box, "truth") for box in record.boxes] + ([(record.known_box, "guess")] if record.known_box else [])
     alt = f"{one.found.class_name}, {label}: first guess {guess}, {judged}"
     return Panel(one.maps[i], record.size, boxes, guess, right, iou, alt)
 
@@ -185,7 +188,10 @@ def _models(labels: Sequence[str], models: Mapping[str, Sequence[Path | None]]) 
     return [
         (
             name.replace("_", " "),
-            [prints([f], f"class model of {label}")[0] if f else None for label, f in zip(labels, files, strict=True)],
+            [
+                next(iter(prints([file] if file else [], f"class model of {label}")), None)
+                for label, file in zip(labels, files, strict=True)
+            ],
         )
         for name, files in models.items()
     ]

@@ -51,19 +51,25 @@ class Figure:
 
 def figures(metrics: Mapping[str, Any]) -> list[Figure]:
     """All that there are: those of the classification, then those of the localisation."""
-    intervals, baselines = metrics.get("intervals", {}), metrics.get("baselines", {})
+    intervals, baselines = _table(metrics, "intervals"), _table(metrics, "baselines")
     found = []
     for part, names in (("classification", CLASSIFICATION), ("localisation", LOCALISATION)):
-        measured, told = metrics.get(part, {}), intervals.get(part, {})
+        measured, told = _table(metrics, part), _table(intervals, part)
         beside: dict[str, Mapping[str, Any]] = {"centre": {}, "whole": {}, "minus": {}}
         if part == "localisation":
-            beside = {"centre": baselines.get("centre_box", {}), "whole": baselines.get("whole_image", {})}
-            beside["minus"] = intervals.get("minus_centre_box", {})
+            beside = {"centre": _table(baselines, "centre_box"), "whole": _table(baselines, "whole_image")}
+            beside["minus"] = _table(intervals, "minus_centre_box")
         for key, name in names.items():
-            if key in measured:
+            if isinstance(measured.get(key), int | float):
                 others = (beside[row].get(key) for row in ("centre", "whole", "minus"))
                 found.append(Figure(part, key, name, measured[key], told.get(key), *others))
     return found
+
+
+def _table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """{} where the file holds something else there."""
+    found = values.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def headlines(found: list[Figure]) -> list[Figure]:

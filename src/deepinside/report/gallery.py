@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepinside.records import KINDS, Guess, PictureRecord
+from deepinside.records import KINDS, Box, Guess, PictureRecord
 from deepinside.runs import Run
 
-NO_BOXES = "no_boxes"
+NO_BOXES, RIGHT_CLASS = "no_boxes", "right_class"
 JUDGES = {"first_guess": "First guess", "class_known": "Class known"}
 
 
@@ -31,18 +31,23 @@ class Card:
 
     @property
     def kinds(self) -> dict[str, str]:
+        """By judge; where only classes were guessed there is but the first guess, and its class is right or not."""
+        if self.record.known_box is None:
+            return {"first_guess": RIGHT_CLASS if self.first.class_id == self.record.class_id else "wrong_class"}
         return {"first_guess": self.record.first_guess or NO_BOXES, "class_known": self.record.class_known or NO_BOXES}
 
     @property
-    def boxes(self) -> list[tuple[list[float], str]]:
+    def boxes(self) -> list[tuple[Box, str]]:
         """Boxes with the classes of their style; of the two predicted ones the page shows one."""
-        truth = [(box, "truth") for box in self.record.boxes]
-        return [*truth, (self.first.box, "guess by-first"), (self.record.known_box, "guess by-known")]
+        looks = [(self.first.box, "guess by-first"), (self.record.known_box, "guess by-known")]
+        return [*((box, "truth") for box in self.record.boxes), *((box, look) for box, look in looks if box)]
 
     @property
     def alt(self) -> str:
         """Class, kinds of error and IoU in words."""
         guessed = f"{self.record.class_name}; first guess {self.first.class_name}, P {self.first.posterior:.2f}"
+        if self.record.known_box is None:
+            return f"{guessed}: {self.kinds['first_guess'].replace('_', ' ')}"
         if not self.record.boxes:
             return f"{guessed}; no true boxes"
         first, known = (kind.replace("_", " ") for kind in self.kinds.values())
@@ -51,40 +56,46 @@ class Card:
 
     @property
     def about(self) -> dict[str, Any]:
-        """For the large view: lines about the picture, its guesses, and last the box for its own class."""
+        """For the large view: lines about the picture, its guesses, and last, if there is one, the box for its own
+        class."""
         record, iou = self.record, self.known_iou
         guesses = [
             _guess(guess.class_name, guess.posterior, guess.box, guess.iou, guess.right) for guess in record.guesses
         ]
         own = next((guess.posterior for guess in record.guesses if guess.class_id == record.class_id), None)
         right = iou >= 0.5 if iou is not None else None
-        known = _guess(f"{record.class_name} (class known)", own, record.known_box, iou, right)
-        boxes = f"{len(record.boxes)} true box{'' if len(record.boxes) == 1 else 'es'}"
-        lines = [f"{record.image}, {record.size[1]} \N{MULTIPLICATION SIGN} {record.size[0]}, {boxes}"]
-        told = [f"{name.lower()}: {self.kinds[judge].replace('_', ' ')}" for judge, name in JUDGES.items()]
-        return {"class": record.class_name, "lines": [*lines, "; ".join(told)], "guesses": [*guesses, known]}
+        boxes = f", {len(record.boxes)} true box{'' if len(record.boxes) == 1 else 'es'}"
+        if record.known_box is None:
+            boxes = ""
+        else:
+            guesses.append(_guess(f"{record.class_name} (class known)", own, record.known_box, iou, right))
+        lines = [f"{record.image}, {record.size[1]} \N{MULTIPLICATION SIGN} {record.size[0]}{boxes}"]
+        told = [f"{JUDGES[judge].lower()}: {kind.replace('_', ' ')}" for judge, kind in self.kinds.items()]
+        return {"class": record.class_name, "lines": [*lines, "; ".join(told)], "guesses": guesses}
 
 
 def cards(run: Run) -> list[Card]:
-    """Of every picture that was kept and has a guess."""
-    folder = run.pictures_folder
-    if folder is None:
-        return []
-    kept = [record for record in run.pictures if record.picture and record.guesses]
-    return [Card(r, folder / (r.picture or ""), folder / r.saliency if r.saliency else None) for r in kept]
+    """Of every picture that was kept, is still there and has a guess; without its map where that is gone."""
+    there = [(record, run.kept(record.picture)) for record in run.pictures if record.guesses]
+    return [Card(record, photo, run.kept(record.saliency)) for record, photo in there if photo]
 
 
 def kinds_of(cards: list[Card]) -> dict[str, str]:
     """The kinds that occur, by either judge, in their order, with their rules."""
     there = Counter(kind for card in cards for kind in card.kinds.values())
-    rules = KINDS | {NO_BOXES: "there are no true boxes to judge by"}
+    rules = KINDS | {NO_BOXES: "there are no true boxes to judge by", RIGHT_CLASS: "the first guess is of its class"}
     return {kind: rule for kind, rule in rules.items() if there[kind]}
+
+
+def judges_of(cards: list[Card]) -> dict[str, str]:
+    """Those that have something to judge, with their names."""
+    return {judge: name for judge, name in JUDGES.items() if any(judge in card.kinds for card in cards)}
 
 
 def class_names(cards: list[Card]) -> list[str]:
     return sorted({card.record.class_name for card in cards}, key=str.lower)
 
 
-def _guess(name: str, p: float | None, box: list[float], iou: float | None, right: bool | None) -> dict[str, Any]:
+def _guess(name: str, p: float | None, box: Box | None, iou: float | None, right: bool | None) -> dict[str, Any]:
     judged = "" if iou is None else f"IoU {iou:.2f}{', right' if right else ''}"
     return {"name": name, "told": "" if p is None else f"P {p:.2f}", "below": judged, "box": box}

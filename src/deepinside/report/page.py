@@ -10,18 +10,23 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from deepinside.errors import UserError
 from deepinside.report.charts import Series, line_chart
 
 
 def write_page(file: Path, template: str, **content: Any) -> None:
     """`template` of templates/, which extends base.html.j2, filled with `content`; written beside and moved into place.
 
-    Everything is escaped. Pictures are named by `link`: relative to the page's own folder.
+    Everything is escaped. Pictures are named by `link`: relative to the page's own folder. Raises UserError where the
+    file cannot be written.
     """
     text = _environment().get_template(template).render(link=lambda path: link(path, file.parent), **content)
     part = file.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def link(path: Path, folder: Path) -> str:

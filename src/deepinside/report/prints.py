@@ -57,11 +57,15 @@ def sanity(run: Run) -> list[Group]:
 
 
 def prints(paths: Iterable[Path], what: str) -> list[dict[str, Any]]:
-    """For the macro `prints`: path, width, height, and a text in its place: what it is, and of what by its name."""
+    """For the macro `prints`: path, width, height, and a text in its place: what it is, and of what by its name.
+    Damaged files are left out."""
     found = []
     for path in paths:
-        with Image.open(path) as picture:
-            width, height = picture.size
+        try:
+            with Image.open(path) as picture:
+                width, height = picture.size
+        except OSError:  # damaged, as by a full disk
+            continue
         _, _, name = path.stem.partition("_")
         alt = f"{what}: {(name or path.stem).replace('_', ' ')}"
         found.append({"path": path, "width": width, "height": height, "alt": alt})

@@ -10,7 +10,7 @@ from deepinside.provenance import FILE
 from deepinside.records import KINDS
 from deepinside.report.curves import charts, sanity_charts
 from deepinside.report.figures import figure_rows, figures, headlines
-from deepinside.report.gallery import JUDGES, cards, class_names, kinds_of
+from deepinside.report.gallery import JUDGES, cards, class_names, judges_of, kinds_of
 from deepinside.report.page import write_page
 from deepinside.report.prints import class_models, cuts, saliency, sanity
 from deepinside.report.settings import settings
@@ -31,6 +31,7 @@ def write_report(run: Run, file: Path) -> None:
         "run.html.j2",
         run=run,
         title=_title(run),
+        about_run={name: _section(run.config, name) for name in ("model", "data", "trainer")},
         task=run.config.get("task"),
         figures=found,
         headlines=headlines(found),
@@ -39,7 +40,7 @@ def write_report(run: Run, file: Path) -> None:
         more_charts=more,
         errors=run.metrics.get("errors", {}),
         rules=KINDS,
-        judges=JUDGES,
+        judges=judges_of(kept) or JUDGES,
         cards=kept,
         kinds=kinds_of(kept),
         classes=class_names(kept),
@@ -53,6 +54,7 @@ def write_report(run: Run, file: Path) -> None:
         changed=changed,
         settings=everything,
         made=_made(run.folder),
+        unfinished=not run.metrics,
     )
 
 
@@ -60,6 +62,12 @@ def _title(run: Run) -> str:
     """The name; of an analysis below a run, runs/shapes/localise, with that of the run."""
     task = run.config.get("task")
     return f"{run.folder.resolve().parent.name}, {task}" if task == run.folder.name else run.name
+
+
+def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Its keys; {} where somebody wrote `model: null`."""
+    values = config.get(name)
+    return values if isinstance(values, dict) else {}
 
 
 def _made(folder: Path) -> dict[str, Any]:

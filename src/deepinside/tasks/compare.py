@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
@@ -14,10 +15,11 @@ from deepinside.errors import UserError
 from deepinside.events import Curves, read_scalars
 from deepinside.launch import print_table, write_json
 from deepinside.plots import to_tensorboard
+from deepinside.progress import Bar
 from deepinside.provenance import FILE, provenance
 from deepinside.report.comparison_report import write_comparison
 from deepinside.runs import open_run
-from deepinside.tasks.analysis import start
+from deepinside.tasks.analysis import shows, start
 from deepinside.tasks.compared_maps import agreement_of_maps, summarise_agreement
 from deepinside.tasks.side_by_side import draw_class_models, draw_pictures
 
@@ -42,13 +44,22 @@ def compare_runs(config: AnalyseConfig) -> None:
     """Of the folders `config.runs`."""
     started = time.time()
     folders = [Path(name.strip()) for name in (config.runs or "").split(",") if name.strip()]
-    comparison = compare([open_run(folder) for folder in folders])
+    runs, show = [open_run(folder) for folder in folders], shows(config)
+    with Bar("reading what was found in the pictures", len(runs), "runs", enabled=show) as bar:
+        for run in runs:
+            _ = run.pictures  # read when asked for, kept from then on
+            bar.advance()
+    with Bar("resampling the pictures", enabled=show):
+        comparison = compare(runs)
     names = "_".join(label.replace("/", "-") for label in comparison.labels)
     out = Path(config.out) if config.out else Path("runs") / f"compare_{names}"
-    if out.resolve() in [folder.resolve() for folder in folders]:
+    read = [place for run in comparison.runs for place in (run.folder, run.pictures_folder) if place]
+    if out.resolve() in [place.resolve() for place in read]:
         raise UserError(f"out={out} is one of the runs: give another folder")
+    config.out = str(out)  # by default, too, another's files are not to be touched: a run may have this name
     start(config, out)
-    alike = agreement_of_maps(comparison)
+    with Bar("comparing saliency maps", None, "maps", enabled=show) as bar:
+        alike = agreement_of_maps(comparison, bar.advance)
     agreement = summarise_agreement(comparison.labels, alike)
     write_json(out / "comparison.json", comparison.as_json() | {"agreement": agreement})
     correlations = [{place: found[0] for place, found in of_run.items()} for of_run in alike]
@@ -102,15 +113,16 @@ def _p(p: float) -> str:
 def _print(comparison: Comparison, agreement: Sequence[dict[str, Any]]) -> None:
     labels = comparison.labels
     if comparison.settings:
-        table = Table("setting", *labels, title="different settings", title_justify="left")
+        table = Table("setting", *map(escape, labels), title="different settings", title_justify="left")
         for key, values in comparison.settings.items():
-            table.add_row(key, *("" if value is None else value for value in values))
+            table.add_row(key, *("" if value is None else escape(value) for value in values))
         print_table(table)
     else:
         print("no setting differs")
     for place, maps in enumerate(agreement, start=1):
         head, rows = difference_rows(comparison, place)
-        table = Table(title=_heading(comparison, place), title_justify="left", caption=NOTE, caption_justify="left")
+        heading = escape(_heading(comparison, place))
+        table = Table(title=heading, title_justify="left", caption=NOTE, caption_justify="left")
         for i, column in enumerate(head):
             table.add_column(column, justify="right" if i else "left", no_wrap=True)
         for row in rows:
@@ -144,13 +156,13 @@ def _log(
         for place, label in enumerate(comparison.labels[1:], start=1):
             text = f"{_heading(comparison, place)}\n\n{_markdown(*difference_rows(comparison, place))}\n\n{NOTE}"
             writer.add_text(f"compare/{label}", text)
-        if shown:
-            sheet = draw_pictures(comparison.labels, shown[:IN_TENSORBOARD])
-            writer.add_image("compare/pictures", to_tensorboard(sheet))
-        if models:
-            writer.add_image("compare/class_models", to_tensorboard(draw_class_models(models)))
+        sheets = {"pictures": draw_pictures(comparison.labels, shown[:IN_TENSORBOARD])}
+        sheets["class_models"] = draw_class_models(models)
+        for name, sheet in sheets.items():
+            if sheet:
+                writer.add_image(f"compare/{name}", to_tensorboard(sheet))
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

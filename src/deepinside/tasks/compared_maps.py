@@ -1,7 +1,7 @@
 """How alike the kept saliency maps of compared runs are."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,15 @@ SIDE = 64  # the maps' common size, pixels: Spearman's correlation and SSIM depe
 Agreement = dict[int, tuple[float, float]]
 
 
-def agreement_of_maps(comparison: Comparison) -> list[Agreement]:
+def agreement_of_maps(comparison: Comparison, advance: Callable[[float], None]) -> list[Agreement]:
     """For each further run, of the pictures whose map both it and the first run kept: {place in the pairing:
     (Spearman's correlation, SSIM)} of the maps at 64 x 64 pixels (see `metrics.agreement`). A constant map has no
-    ranks: left out."""
+    ranks: left out. advance: called after each map that is read."""
     first, *others = kept_maps(comparison)
     found = []
     for files in others:
         both = [(place, a, b) for place, (a, b) in enumerate(zip(first, files, strict=True)) if a and b]
-        ranks, ssim = agreement(_stack([a for _, a, _ in both]), _stack([b for _, _, b in both]))
+        ranks, ssim = agreement(_stack([a for _, a, _ in both], advance), _stack([b for _, _, b in both], advance))
         pairs = zip([place for place, _, _ in both], ranks.tolist(), ssim.tolist(), strict=True)
         found.append({place: (rank, alike) for place, rank, alike in pairs if not math.isnan(rank)})
     return found
@@ -49,10 +49,14 @@ def read_map(file: Path, size: tuple[int, int]) -> Tensor:
     """A kept 8-bit map, resized to (height, width), in [0, 1]."""
     try:
         picture = Image.open(file).convert("L").resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    except OSError:
+    except (OSError, SyntaxError):  # the latter is Pillow's answer to a broken PNG
         raise UserError(f"{file} is not a picture that can be read") from None
     return torch.from_numpy(np.array(picture)).float() / 255
 
 
-def _stack(files: Sequence[Path]) -> Tensor:
-    return torch.stack([read_map(file, (SIDE, SIDE)) for file in files]) if files else torch.zeros(0, SIDE, SIDE)
+def _stack(files: Sequence[Path], advance: Callable[[float], None]) -> Tensor:
+    maps = torch.zeros(len(files), SIDE, SIDE)
+    for i, file in enumerate(files):
+        maps[i] = read_map(file, (SIDE, SIDE))
+        advance(1)
+    return maps

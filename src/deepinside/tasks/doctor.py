@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from deepinside.config import AnalyseConfig
-from deepinside.doctor import Finding, check_data, check_machine, check_weights
+from deepinside.doctor import Finding, check_data, check_machine, check_names, check_weights
 from deepinside.errors import UserError
 from deepinside.launch import make_folder, print_table, write_json
 from deepinside.progress import Bar
@@ -18,6 +19,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "blocks": "bold red"}
 def examine(config: AnalyseConfig) -> bool:
     """Prints the table, writes `<out>/doctor.json` where out is given; whether nothing blocks."""
     show = config.trainer.enable_progress_bar
+    check_names(config.model)
     name = None if config.data.name == "shapes" else config.data.name  # the default, where a root is given
     if config.data.root is None:
         if name:
@@ -50,11 +52,6 @@ def _table(*groups: list[Finding]) -> Table:
     for group in groups:
         for finding in group:
             state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
-            table.add_row(_plain(finding.what), _plain(finding.found), state, _plain(finding.fix))
+            table.add_row(escape(finding.what), escape(finding.found), state, escape(finding.fix))
         table.add_section()
     return table
-
-
-def _plain(text: str) -> str:
-    """Square brackets are colours to Rich."""
-    return text.replace("[", r"\[")

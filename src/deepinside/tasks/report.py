@@ -24,9 +24,10 @@ def report_again(config: AnalyseConfig) -> None:
     _write(folder)
 
 
-def leave_report(folder: Path, started: float) -> None:
-    """The end of a run or an analysis that began at `started`, `time.time()`: provenance.json and report.html."""
-    write_json(folder / FILE, provenance(started))
+def leave_report(folder: Path, started: float, resumed: bool = False) -> None:
+    """The end of a run or an analysis that began, or went on, at `started`, `time.time()`: provenance.json and
+    report.html."""
+    write_json(folder / FILE, provenance(started, folder if resumed else None))
     _write(folder)
 
 

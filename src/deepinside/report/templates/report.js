@@ -31,13 +31,13 @@ function sections() {
 
 function looks() {
   const map = byId("map"), boxes = byId("boxes");
-  if (!map) return;
   const show = () => {
-    root.style.setProperty("--map", map.value / 100);
-    root.dataset.map = map.value === "0" ? "off" : "on"; // filters cost time: none where nothing is to be seen
-    root.dataset.boxes = boxes.checked ? "on" : "off";
+    const value = map ? map.value : "0";
+    root.style.setProperty("--map", value / 100);
+    root.dataset.map = value === "0" ? "off" : "on"; // filters cost time: none where nothing is to be seen
+    root.dataset.boxes = boxes && !boxes.checked ? "off" : "on";
   };
-  for (const input of [map, boxes]) input.addEventListener("input", show);
+  for (const input of [map, boxes]) input?.addEventListener("input", show);
   show();
 }
 
@@ -138,7 +138,7 @@ function largeView(shown, about, known) {
     const picture = about[card.dataset.index], copy = card.querySelector(".frame").cloneNode(true);
     at = card;
     for (const img of copy.querySelectorAll("img")) img.loading = "eager";
-    const [x0, y0, x1, y1] = picture.guesses[chosen].box;
+    const [x0, y0, x1, y1] = picture.guesses[chosen].box || []; // without boxes there is none drawn, either
     for (const rect of copy.querySelectorAll(".by-known")) rect.remove();
     for (const rect of copy.querySelectorAll(".by-first")) {
       rect.classList.remove("by-first");
@@ -165,7 +165,7 @@ function largeView(shown, about, known) {
     const card = event.target.closest(".card");
     if (!card) return;
     first(card);
-    byId("view-map").value = byId("map").value;
+    if (byId("map")) byId("view-map").value = byId("map").value;
     dialog.showModal();
   });
   dialog.addEventListener("keydown", (event) => {
@@ -177,7 +177,7 @@ function largeView(shown, about, known) {
   byId("previous").addEventListener("click", () => go(-1));
   byId("next").addEventListener("click", () => go(1));
   byId("close").addEventListener("click", () => dialog.close());
-  byId("view-map").addEventListener("input", (event) => {
+  byId("view-map")?.addEventListener("input", (event) => {
     byId("map").value = event.target.value;
     byId("map").dispatchEvent(new Event("input"));
   });
@@ -203,7 +203,7 @@ function comparison() {
     if (chip) { only = chip.dataset.only; show(); }
   });
   wanted.addEventListener("input", show);
-  sort.addEventListener("input", show);
+  sort.addEventListener("change", show);
   show();
 }
 
