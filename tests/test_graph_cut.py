@@ -7,7 +7,18 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from deepinside.localisation.graph_cut import OFFSETS, Array, GridCuts, Pairwise, contrast_weights, min_cut, seed_cost
+from deepinside.localisation.coarse_to_fine import CoarseToFine, join_strongest, without_fixed
+from deepinside.localisation.graph_cut import (
+    OFFSETS,
+    Array,
+    Cuts,
+    Graph,
+    Pairwise,
+    contrast_weights,
+    min_cut,
+    pixel_graph,
+    seed_cost,
+)
 
 
 def energy(mask: NDArray[np.bool_], foreground: Array, background: Array, pairwise: Pairwise) -> float:
@@ -98,16 +109,16 @@ def test_later_cuts_of_one_grid_are_those_of_a_fresh_one(neighbours: int) -> Non
     generator = np.random.default_rng(5)
     image = gaussian_filter(generator.random((30, 40, 3)), (2, 2, 0))
     pairwise = {o: np.rint(w) for o, w in contrast_weights(image, 60, 2, neighbours).items()}
-    cuts = GridCuts((30, 40), pairwise)
+    cuts = Cuts(pixel_graph((30, 40), pairwise))
     sizes = set()
     for _ in range(6):
         unary = np.rint(
             40 * generator.standard_normal((2, 30, 40)) + 40 * gaussian_filter(generator.random((30, 40)), 2)
         )
-        mask, energy = cuts.cut(unary[0], unary[1])
+        mask, energy = cuts.cut((unary[0] - unary[1]).ravel())
         fresh, least = min_cut(unary[0], unary[1], pairwise)
-        assert (mask == fresh).all()
-        assert energy == least
+        assert (mask == fresh.ravel()).all()
+        assert energy + unary[1].sum() == least
         sizes.add(int(mask.sum()))
     assert len(sizes) > 3
 
@@ -171,3 +182,103 @@ def test_bad_energies_are_refused() -> None:
         min_cut(ones, ones, {(0, 1): -ones})
     with pytest.raises(ValueError, match=">= 0"):
         min_cut(ones, ones, {(0, 1): np.full((2, 2), np.nan)})
+    with pytest.raises(ValueError, match="finite"):
+        Cuts(Graph(1, np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0))).cut(np.array([np.nan]))
+
+
+# --- coarse to fine -------------------------------------------------------------------------------------------------
+
+
+def graph_energy(labels: NDArray[np.bool_], costs: Array, graph: Graph) -> float:
+    """sum_p m_p (F_p - B_p) + sum_pq W_pq [m_p != m_q]."""
+    return float(costs[labels].sum() + graph.weights[labels[graph.first] != labels[graph.second]].sum())
+
+
+def picture_problem(seed: int, neighbours: int, shape: tuple[int, int] = (60, 80)) -> tuple[Array, Graph]:
+    """Costs F - B (n,) that are noisy for a blob, with seeds, and the graph of a picture of it: whole numbers."""
+    generator = np.random.default_rng(seed)
+    blob = gaussian_filter(generator.standard_normal(shape), 10) > 0.01
+    image = blob[..., None] * [0.6, 0.3, 0.1] + generator.normal(0.2, 0.05, (*shape, 3))
+    pairwise = {o: np.rint(w) for o, w in contrast_weights(image, 7500, 0.5, neighbours).items()}
+    costs = np.rint(np.where(blob, -50, 50) + 150 * generator.standard_normal(shape))
+    seeds = generator.random(shape)
+    fixed = seed_cost(pairwise, np.abs(costs).max())
+    costs[seeds > 0.99], costs[seeds < 0.01] = -fixed, fixed
+    return costs.ravel(), pixel_graph(shape, pairwise)
+
+
+def test_degrees_by_hand() -> None:
+    graph = Graph(4, np.array([0, 1]), np.array([1, 2]), np.array([2.0, 3.0]))
+    assert graph.degrees().tolist() == [2, 5, 3, 0]
+
+
+def test_nodes_join_at_their_strongest_edge() -> None:
+    """A path 0 -9- 1 -2- 2 -7- 3 -4- 4, with one more edge 0 -1- 4."""
+    graph = Graph(5, np.array([0, 1, 2, 3, 0]), np.array([1, 2, 3, 4, 4]), np.array([9.0, 2.0, 7.0, 4.0, 1.0]))
+    parents, coarser, pairs = join_strongest(graph, np.ones(5))
+    assert parents.tolist() == [0, 0, 1, 1, 1]
+    assert (coarser.count, coarser.first.tolist(), coarser.second.tolist()) == (2, [0], [1])
+    assert (coarser.weights.tolist(), pairs.tolist()) == ([3.0], [2.0])  # its strength is now 1.5
+    strong = join_strongest(graph, np.array([9.0, 1.0, 7.0, 4.0, 1.0]))[0]  # strengths 1, 2, 1, 1, 1: of single edges
+    assert strong[1] == strong[2]
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_a_cut_of_joined_nodes_has_the_energy_of_the_same_cut_of_pixels(neighbours: int) -> None:
+    costs, graph = picture_problem(0, neighbours)
+    parents, coarser, pairs = join_strongest(graph, np.ones(len(graph.weights)))
+    assert coarser.count < 0.5 * graph.count
+    assert pairs.sum() == (parents[graph.first] != parents[graph.second]).sum()
+    assert len(np.unique(coarser.first * coarser.count + coarser.second)) == len(coarser.first)
+    labels = np.random.default_rng(1).random(coarser.count) < 0.5
+    sums = np.bincount(parents, costs, coarser.count)
+    assert graph_energy(labels, sums, coarser) == graph_energy(labels[parents], costs, graph)
+
+
+def test_equal_weights_make_many_small_nodes() -> None:
+    graph = pixel_graph((60, 80), contrast_weights(np.full((60, 80, 3), 0.4), 7500, 0.5, 4))
+    assert np.bincount(join_strongest(graph, np.ones(len(graph.weights)))[0]).max() < 40
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_without_the_fixed_nodes_energies_differ_by_a_constant(neighbours: int) -> None:
+    foreground, background, pairwise = whole_numbers(*random_problem(2, neighbours))
+    graph, costs = pixel_graph((3, 3), pairwise), (foreground - background).ravel()
+    generator = np.random.default_rng(3)
+    free, labels = np.arange(9) % 2 == 0, generator.random(9) < 0.5
+    part, rim = without_fixed(graph, free, labels)
+    offsets = set()
+    for bits in itertools.product([False, True], repeat=5):
+        labels[free] = bits
+        offsets.add(graph_energy(labels, costs, graph) - graph_energy(labels[free], costs[free] + rim, part))
+    assert len(offsets) == 1
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_coarse_to_fine_comes_near_the_least_energy_and_keeps_decisions(neighbours: int) -> None:
+    for seed in range(4):
+        costs, graph = picture_problem(seed, neighbours)
+        exact, least = Cuts(graph).cut(costs)
+        found = CoarseToFine(graph, unit=50).cut(costs)
+        decided = np.abs(costs) > graph.degrees()
+        assert (found[decided] == (costs[decided] < 0)).all()
+        seeds = costs[decided & (costs < 0)].sum()
+        assert graph_energy(found, costs, graph) - seeds <= 1.03 * (least - seeds)
+        assert (found == exact).mean() > 0.95
+        assert 0 < exact.mean() < 1
+
+
+def test_cuts_coarse_to_fine_do_not_depend_on_those_before() -> None:
+    costs, graph = picture_problem(0, 4)
+    cuts = CoarseToFine(graph, unit=50)
+    first = cuts.cut(costs)
+    cuts.cut(-costs[::-1])
+    assert (cuts.cut(costs) == first).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 500)])
+def test_coarse_to_fine_on_the_smallest_graphs(shape: tuple[int, int]) -> None:
+    count = shape[0] * shape[1]
+    graph = pixel_graph(shape, {(0, 1): np.ones(shape)})
+    for costs in (np.where(np.arange(count) % 2 == 0, -3.0, 3.0), np.full(count, 3.0), np.zeros(count)):
+        assert (CoarseToFine(graph, 1.0).cut(costs) == Cuts(graph).cut(costs)[0]).all()

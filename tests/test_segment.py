@@ -10,7 +10,7 @@ from deepinside.boxes import iou, mask_to_box, whole_box
 from deepinside.errors import UserError
 from deepinside.localisation.colour import fit_mixture, log_density, monomials
 from deepinside.localisation.presets import PRESETS, find_preset
-from deepinside.localisation.segment import _data_costs, largest_component, object_box, segment
+from deepinside.localisation.segment import _log_odds, largest_component, object_box, segment
 
 every = pytest.mark.parametrize("preset", list(PRESETS))
 both = pytest.mark.parametrize("preset", ["paper", "vgg"])  # whose seeds cannot change
@@ -118,19 +118,20 @@ def test_single_precision_on_grey_pictures(level: float | None) -> None:
     assert 1e-3 < off.max() < 0.05
 
 
-def test_data_costs_are_minus_log_of_the_share() -> None:
+def test_log_odds_are_the_difference_of_the_data_costs() -> None:
     colours = synthetic_colours().T
     features = monomials(colours)
     first = np.arange(features.shape[1]) < 500
-    numbers = find_preset("vgg", data_clip=2.0)
-    foreground, background = _data_costs(colours, (first, ~first), features, numbers)
+    odds = _log_odds(colours, (first, ~first), features, find_preset("vgg"))
     likelihoods = [
         0.05 + 0.95 * np.exp(log_density(features, fit_mixture(features[:, where], 5))) for where in (first, ~first)
     ]
     share = likelihoods[0] / (likelihoods[0] + likelihoods[1])
-    assert foreground == pytest.approx(np.minimum(-np.log(share), 2), abs=1e-9)
-    assert background == pytest.approx(np.minimum(-np.log1p(-share), 2), abs=1e-9)
-    assert (foreground == 2).any()
+    assert odds == pytest.approx(np.log(share) - np.log1p(-share), abs=1e-9)
+    clipped = _log_odds(colours, (first, ~first), features, find_preset("vgg", data_clip=2.0))
+    assert clipped == pytest.approx(odds.clip(-2, 2))
+    assert (clipped == 2).any()
+    assert (clipped == -2).any()
 
 
 # --- segmentation ---------------------------------------------------------------------------------------------------

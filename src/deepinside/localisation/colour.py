@@ -13,6 +13,7 @@ Floats = NDArray[np.floating]  # float32 or float64
 
 _I, _J = np.triu_indices(3)
 _TWICE = np.where(_I == _J, 1.0, 2.0)  # off-diagonal products occur twice in x' P x
+_SQUARE = np.array([[4, 5, 6], [5, 7, 8], [6, 8, 9]])  # where the monomials hold x x'
 _BLOCK = 8192  # pixels evaluated at a time: what lies between then stays in the cache
 
 
@@ -74,15 +75,15 @@ def _maximise(parts: Array, features: Floats, variance: float) -> Array:
     """M step: responsibilities (K, n), monomials (10, n) -> coefficients (K, 10)."""
     sums = parts @ features.T  # (K, 10): the counts, sums and sums of products that each component answers for
     counts = np.maximum(sums[:, 0], 1e-10)
-    means = sums[:, 1:4] / counts[:, None]
-    covariances = np.empty((len(counts), 3, 3))
-    covariances[:, _I, _J] = covariances[:, _J, _I] = sums[:, 4:] / counts[:, None] - means[:, _I] * means[:, _J]
-    precisions = np.linalg.inv(covariances + variance * np.eye(3))
+    moments = sums / counts[:, None]
+    means = moments[:, 1:4]
+    covariances = moments[:, _SQUARE] - means[:, :, None] * means[:, None] + variance * np.eye(3)
+    precisions = np.linalg.inv(covariances)
     linear = np.einsum("kij,kj->ki", precisions, means)
     constant = (
         np.log(counts / counts.sum())
         - 0.5 * np.einsum("ki,ki->k", linear, means)
-        + 0.5 * np.linalg.slogdet(precisions)[1]
+        - 0.5 * np.linalg.slogdet(covariances)[1]
         - 1.5 * np.log(2 * np.pi)
     )
     return np.concatenate([constant[:, None], linear, -0.5 * _TWICE * precisions[:, _I, _J]], axis=1)

@@ -5,12 +5,15 @@ Boykov & Jolly, "Interactive graph cuts for optimal boundary & region segmentati
 """
 
 import math
+from dataclasses import dataclass
 
 import maxflow
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Nodes = NDArray[np.int64]
 Offset = tuple[int, int]
 Pairwise = dict[Offset, Array]
 """{(dy, dx): (H, W)}: entry [y, x] is the weight between the pixels (y, x) and (y + dy, x + dx), both directions. Each
@@ -30,7 +33,8 @@ def contrast_weights(image: Array, strength: float, beta_factor: float, neighbou
     inside = {}
     for dy, dx in OFFSETS[neighbours]:
         here, there = _neighbours(height, width, dy, dx)
-        steps[dy, dx] = np.square(image[there] - image[here]).sum(axis=2)
+        difference = image[there] - image[here]
+        steps[dy, dx] = np.einsum("yxc,yxc->yx", difference, difference)
         inside[dy, dx] = here
     mean = sum(step.sum() for step in steps.values()) / max(1, sum(step.size for step in steps.values()))
     beta = 1 / (beta_factor * mean) if mean > 0 else 0.0
@@ -41,40 +45,64 @@ def contrast_weights(image: Array, strength: float, beta_factor: float, neighbou
     return weights
 
 
-class GridCuts:
-    """Cuts of one pixel grid that share W: what each of them pushed through the grid is where the next one starts.
+@dataclass(frozen=True)
+class Graph:
+    """Nodes 0 ... count - 1, and edges (first, second), each kept once, whose weights hold in both directions."""
+
+    count: int
+    first: Nodes
+    second: Nodes
+    weights: Array
+
+    def degrees(self) -> Array:
+        """The sum of the weights at each node, (count,)."""
+        ends = np.concatenate([self.first, self.second])
+        return np.bincount(ends, np.tile(self.weights, 2), self.count).astype(np.float64)
+
+
+def pixel_graph(shape: tuple[int, int], pairwise: Pairwise) -> Graph:
+    """The pixels in reading order as nodes, W as edges. ValueError for a negative weight."""
+    if not all((weights >= 0).all() for weights in pairwise.values()):
+        raise ValueError("the weights between neighbours must be >= 0")
+    nodes = np.arange(shape[0] * shape[1]).reshape(shape)
+    edges: list[tuple[NDArray[np.generic], ...]] = [(nodes[:0].ravel(), nodes[:0].ravel(), np.zeros(0))]
+    for offset, weights in pairwise.items():
+        here, there = _neighbours(*shape, *offset)
+        edges.append((nodes[here].ravel(), nodes[there].ravel(), weights[here].ravel()))
+    first, second, both = (np.concatenate(part) for part in zip(*edges, strict=True))
+    return Graph(nodes.size, first, second, both)
+
+
+class Cuts:
+    """Exact cuts of one graph: what each of them pushed through the edges is where the next one starts.
 
     A flow from earlier costs is a reparametrisation of the energy, so answers are those of a fresh graph; for the
     classes of one picture a cut then takes a third less time (Kohli & Torr, "Efficiently solving dynamic Markov random
-    fields using graph cuts", ICCV 2005). ValueError for a negative weight.
+    fields using graph cuts", ICCV 2005).
     """
 
-    def __init__(self, shape: tuple[int, int], pairwise: Pairwise) -> None:
-        if not all((weights >= 0).all() for weights in pairwise.values()):
-            raise ValueError("the weights between neighbours must be >= 0")
-        height, width = shape
-        self._nodes = np.arange(height * width).reshape(shape)
-        self._graph = maxflow.GraphFloat(self._nodes.size, len(pairwise) * self._nodes.size)
-        self._graph.add_nodes(self._nodes.size)
-        self._costs = np.zeros((2, height, width))
-        for (dy, dx), weights in pairwise.items():
-            here, there = _neighbours(height, width, dy, dx)
-            both = weights[here].ravel()
-            self._graph.add_edges(self._nodes[here].ravel(), self._nodes[there].ravel(), both, both)
+    def __init__(self, graph: Graph) -> None:
+        self._nodes = np.arange(graph.count)
+        self._graph = maxflow.GraphFloat(graph.count, len(graph.first))
+        self._graph.add_nodes(graph.count)
+        self._graph.add_edges(graph.first, graph.second, graph.weights, graph.weights)
+        self._costs = self._zeros = np.zeros(graph.count)
 
-    def cut(self, foreground: Array, background: Array) -> tuple[NDArray[np.bool_], float]:
-        """See `min_cut`."""
-        if not (np.isfinite(foreground).all() and np.isfinite(background).all()):
+    def cut(self, costs: Array) -> tuple[Mask, float]:
+        """costs F - B (count,), finite -> the foreground (count,) and sum_p m_p (F_p - B_p) + sum_pq W_pq [m_p != m_q].
+
+        See `min_cut`; ValueError for costs that are not finite.
+        """
+        if not np.isfinite(costs).all():
             raise ValueError("the costs of a label must be finite")
-        costs = np.stack([foreground, background])
         # The sink stands for foreground: pixels that no saturated edge ties to it then count as background.
-        self._graph.add_grid_tedges(self._nodes, *(costs - self._costs))
+        self._graph.add_grid_tedges(self._nodes, costs - self._costs, self._zeros)
         self._costs = costs
         energy = self._graph.maxflow()
         return self._graph.get_grid_segments(self._nodes), energy
 
 
-def min_cut(foreground: Array, background: Array, pairwise: Pairwise) -> tuple[NDArray[np.bool_], float]:
+def min_cut(foreground: Array, background: Array, pairwise: Pairwise) -> tuple[Mask, float]:
     """The labelling of least energy: F (H, W), B (H, W), W >= 0 -> bool mask (H, W) and its energy.
 
     The capacities are float64, so energies that are whole numbers are added without rounding. Where several labellings
@@ -82,7 +110,11 @@ def min_cut(foreground: Array, background: Array, pairwise: Pairwise) -> tuple[N
     solver nor on the order of its steps. F and B may be negative but not infinite: give a hard seed a cost above the
     pixel's other terms (see `seed_cost`). ValueError for a non-finite cost or a negative weight.
     """
-    return GridCuts(foreground.shape, pairwise).cut(foreground, background)
+    graph = pixel_graph((foreground.shape[0], foreground.shape[1]), pairwise)
+    if not (np.isfinite(foreground).all() and np.isfinite(background).all()):
+        raise ValueError("the costs of a label must be finite")
+    mask, energy = Cuts(graph).cut((foreground - background).ravel())
+    return mask.reshape(foreground.shape), energy + float(background.sum())
 
 
 def seed_cost(pairwise: Pairwise, data: float) -> float:

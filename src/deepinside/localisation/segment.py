@@ -4,20 +4,22 @@ The most and the least salient pixels give a colour model of the object and one 
 these labels along the picture's contours; the largest connected part of the foreground is the object.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
 from deepinside.boxes import mask_to_box
+from deepinside.localisation.coarse_to_fine import CoarseToFine
 from deepinside.localisation.colour import Floats, fit_mixture, log_density, monomials
 from deepinside.localisation.evidence import evidence_boxes
-from deepinside.localisation.graph_cut import Array, GridCuts, contrast_weights, seed_cost
+from deepinside.localisation.graph_cut import Array, Cuts, Graph, Mask, contrast_weights, pixel_graph, seed_cost
 from deepinside.localisation.presets import Evidence, Preset, find_preset
 
-Mask = NDArray[np.bool_]
 MAX_SAMPLES = 2000  # colours that a mixture is fitted to, drawn with a fixed seed: a fit then takes a few milliseconds
+MANY_SEEDS = 0.1  # where a larger share of the pixels are seeds, cuts are exact
 
 
 def segment(
@@ -28,9 +30,10 @@ def segment(
     image (3, H, W) RGB, uint8 or floating in [0, 1]; saliency (H, W) >= 0, or (K, H, W) for K maps of one picture,
     which share its pairwise weights and give bool (K, H, W); coverage bool (H, W): pixels outside it carry no seed and
     no colour sample but stay in the graph. `overrides` replace numbers of the preset. The answer is a CPU tensor, and
-    the same on every call. Energy: see `graph_cut`, with F_p = min(-log p, clip), B_p = min(-log(1 - p), clip),
-    p = L_f / (L_f + L_b), L = uniform_weight + (1 - uniform_weight) mixture, and seeds that cannot change. Preset
-    `best` has another energy, see `evidence`, and keeps every large part.
+    the same on every call. Energy: see `graph_cut`, with F_p = -log p, B_p = -log(1 - p), of which only the difference
+    matters and is clipped, p = L_f / (L_f + L_b), L = uniform_weight + (1 - uniform_weight) mixture, and seeds that
+    cannot change. Preset `paper` finds its minimum, `vgg` comes near it, see `coarse_to_fine`. Preset `best` has
+    another energy, see `evidence`, and keeps every large part.
 
     A map with no pixel above its background quantile (a constant one) says nothing: the answer is the whole picture.
     In a picture of one colour p = 1/2 everywhere: seeds and smoothness decide. ValueError for wrong shapes, values that
@@ -62,7 +65,7 @@ def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> 
     pairwise = contrast_weights(pixels, numbers.strength, numbers.beta_factor, numbers.neighbours)
     pairwise = {offset: np.rint(numbers.energy_scale * weights) for offset, weights in pairwise.items()}
     fixed = seed_cost(pairwise, numbers.energy_scale * numbers.data_clip)
-    graph = GridCuts(covered.shape, pairwise)
+    cut = _solver(pixel_graph(covered.shape, pairwise), numbers)
     colours = np.ascontiguousarray(pixels.reshape(-1, 3).T) - 0.5  # about 0, where float32 is precise
     features = monomials(colours.astype(np.float32))
     masks = []
@@ -71,12 +74,19 @@ def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> 
         if not (samples[0].any() and seeds[0].any()):
             masks.append(np.ones_like(covered))
             continue
-        costs = np.rint(numbers.energy_scale * _data_costs(colours, samples, features, numbers))
-        foreground, background = costs.astype(np.float64).reshape(2, *covered.shape)
-        foreground[seeds[1]] = background[seeds[0]] = fixed
-        foreground[seeds[0]] = background[seeds[1]] = 0
-        masks.append(largest_component(graph.cut(foreground, background)[0]))
+        costs = np.rint(-numbers.energy_scale * _log_odds(colours, samples, features, numbers)).astype(np.float64)
+        costs[seeds[0].ravel()], costs[seeds[1].ravel()] = -fixed, fixed
+        masks.append(largest_component(cut(costs).reshape(covered.shape)))
     return torch.from_numpy(np.stack(masks))
+
+
+def _solver(graph: Graph, numbers: Preset) -> Callable[[Array], Mask]:
+    """Costs F - B (n,) -> the foreground (n,): coarse to fine, but exact where seeds are many, as in preset `paper`:
+    they break regions into pieces that coarse graphs miss, and leave little to cut."""
+    if numbers.background_seeds + 1 - numbers.foreground_seeds > MANY_SEEDS:
+        exact = Cuts(graph)
+        return lambda costs: exact.cut(costs)[0]
+    return CoarseToFine(graph, numbers.energy_scale).cut
 
 
 def largest_component(mask: Mask) -> Mask:
@@ -102,7 +112,7 @@ def _check(image: Tensor, saliency: Tensor, coverage: Tensor | None) -> tuple[Ar
         raise ValueError(f"image must be (3, H, W), not {tuple(image.shape)}")
     if saliency.ndim not in (2, 3) or saliency.shape[-2:] != size or saliency.numel() == 0:
         raise ValueError(f"saliency must be (K, H, W) or (H, W) = {tuple(size)}, not {tuple(saliency.shape)}")
-    if not (saliency.isfinite().all() and (saliency >= 0).all()):
+    if not (saliency.min() >= 0 and saliency.max() < torch.inf):
         raise ValueError("saliency must be finite and >= 0")
     pixels = image.detach().cpu().double() / (255 if image.dtype == torch.uint8 else 1)
     if not ((pixels >= 0).all() and (pixels <= 1).all()):
@@ -131,12 +141,10 @@ def _samples_and_seeds(saliency: Array, covered: Mask, numbers: Preset) -> list[
     return [(covered & (saliency >= high) & ~low, low) for high, low in zip(levels[:2], background, strict=True)]
 
 
-def _data_costs(colours: Array, samples: tuple[Mask, Mask], features: Floats, numbers: Preset) -> Floats:
-    """min(-log p, clip) and min(-log(1 - p), clip): colours (3, n), samples of them, their monomials -> (2, n)."""
-    logs = [_log_likelihood(colours, where, features, numbers) for where in samples]
-    odds = logs[0] - logs[1]
-    both = np.log1p(np.exp(-np.abs(odds)))  # -log p = log(1 + exp(-odds)), of which exp is at most 1 here
-    return np.minimum([both - np.minimum(odds, 0), both + np.maximum(odds, 0)], numbers.data_clip)
+def _log_odds(colours: Array, samples: tuple[Mask, Mask], features: Floats, numbers: Preset) -> Floats:
+    """log(p / (1 - p)) = B_p - F_p, clipped: colours (3, n), samples of them, their monomials -> (n,)."""
+    foreground, background = (_log_likelihood(colours, where, features, numbers) for where in samples)
+    return np.clip(foreground - background, -numbers.data_clip, numbers.data_clip)
 
 
 def _log_likelihood(colours: Array, where: Mask, features: Floats, numbers: Preset) -> Floats:
