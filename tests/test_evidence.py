@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ from deepinside.boxes import iou, whole_box
 from deepinside.errors import UserError
 from deepinside.localisation.evidence import colour_odds, evidence, evidence_boxes, mass_box
 from deepinside.localisation.locate import locate
-from deepinside.localisation.looks import look_twice
+from deepinside.localisation.looks import SIZES, Looks, look_around
 from deepinside.localisation.presets import Evidence, find_preset
 from deepinside.localisation.segment import object_box, segment
 
@@ -166,7 +167,7 @@ def patch(height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("side", [None, 224])
-def test_two_looks_find_a_patch_with_nets_of_any_and_of_one_size(side: int | None) -> None:
+def test_a_patch_is_found_with_nets_of_any_and_of_one_size(side: int | None) -> None:
     frame, truth = patch(256, 320)
     found = locate(Reds(side), frame, ten_crops(256, 320, 224), 0, preset="best", guesses=2)
     assert found.classes.tolist() == [0, 1]
@@ -176,30 +177,74 @@ def test_two_looks_find_a_patch_with_nets_of_any_and_of_one_size(side: int | Non
     assert found.mask[128, 176]
 
 
-class Few(Reds):
-    """Takes the frame and the crop, as a net does whose pooling happens to bring both to its full layer's size."""
+def looked(model: nn.Module, frame: Tensor, label: int = 0, **numbers: float) -> Looks:
+    """The maps of class `label` in a picture (3, H, W) in [0, 1]."""
+    crops = ten_crops(*frame.shape[1:], 224)
+    return look_around(model, frame, crops, lambda scores: torch.tensor([label]), replace(NUMBERS, **numbers))
+
+
+def test_the_frame_alone_is_the_posterior_times_the_gradient() -> None:
+    frame, model = patch(256, 320)[0].float() / 255, Reds()
+    expected = []
+    for picture in (frame, frame.flip(-1)):
+        inner = model.features[:3](picture[None]).detach().requires_grad_()
+        score = model.features[3](inner).square().sum((2, 3))[0, 0]
+        map_ = torch.autograd.grad(score, inner)[0].abs().sum(1, keepdim=True)
+        seen = model(picture[None]).softmax(1)[0, 0] ** 2 * map_ / map_.mean()
+        expected.append(functional.interpolate(seen, (256, 320), mode="bilinear")[0, 0].detach())
+    found = looked(model, frame, spacing=0.0, confidence=2.0).maps[0]
+    assert torch.allclose(found, (expected[0] + expected[1].flip(-1)) / 2, atol=1e-4)
+
+
+class Unsure(nn.Module):
+    """Class 0 is seen where red is, with the same posterior whatever the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.AvgPool2d(8), nn.Conv2d(3, 1, 1, bias=False))
+        with torch.no_grad():
+            self.features[1].weight[:] = 1.0
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.shape[-2:] not in ((256, 320), (224, 224)):
-            raise RuntimeError("shapes cannot be multiplied")
-        return super().forward(images)
+        score = self.features(images).sum((2, 3))
+        return torch.cat([score, score], 1)
 
 
-def test_a_window_in_a_shape_that_the_net_does_not_take_is_seen_as_a_crop() -> None:
-    frame, truth = patch(256, 320)
-    found = locate(Few(), frame, ten_crops(256, 320, 224), 0, preset="best", guesses=0)
-    assert found.boxes.shape == (0, 4)
-    assert found.classes.tolist() == []
-    assert iou(found.box[None], truth[None]).item() > 0.5
+def test_windows_cover_the_picture_evenly_where_nothing_is_to_be_told() -> None:
+    """A linear net's gradient is the same everywhere: then every look is flat, and so is their sum."""
+    frame = torch.rand(3, 256, 320, generator=torch.Generator().manual_seed(0))
+    found = looked(Unsure(), frame, confidence=1.0).maps[0]
+    shares = [(256 * 320) ** 0.5 / round(size * 256) for size in SIZES]
+    assert torch.allclose(found, torch.full_like(found, 0.5 + 0.5 * sum(shares) / 3))
 
 
-def test_the_second_look_sees_a_small_object_better() -> None:
-    frame = torch.zeros(3, 256, 256, dtype=torch.uint8)
-    frame[0, 112:144, 64:96] = 255
-    truth = torch.tensor([[64.0, 112.0, 96.0, 144.0]])
-    arguments = Reds(), frame.float() / 255, ten_crops(256, 256, 224), lambda scores: torch.tensor([0])
-    once, twice = (look_twice(*arguments, replace(NUMBERS, zoom=zoom)).boxes for zoom in (0.0, 1.5))
-    assert iou(twice, truth).item() > iou(once, truth).item() + 0.02
+def test_windows_that_show_another_class_weigh_little() -> None:
+    """Green moves the score of class 0 too, but a window with nothing but green is class 1's."""
+    model = Reds()
+    with torch.no_grad():
+        model.features[1].weight[:, :, 0, 0] = torch.tensor([[1.0, 0.5, 0.0], [0.0, 2.0, 0.0]])
+    frame = torch.zeros(3, 256, 256)
+    frame[0, 32:96, 32:96] = 1.0
+    frame[1, 160:224, 160:224] = 1.0
+    share = []
+    for spacing in (0.0, 0.1875):
+        map_ = looked(model, frame, spacing=spacing).maps[0]
+        share.append(float(map_[160:224, 160:224].sum() / map_[32:96, 32:96].sum()))
+    assert share[0] > 0.4
+    assert share[1] < 0.5 * share[0]
+
+
+@pytest.mark.parametrize("size", [(224, 224), (224, 700), (300, 226)])
+def test_looks_leave_the_net_as_it_was_and_give_finite_maps(size: tuple[int, int]) -> None:
+    model = Reds().train()
+    frame = torch.zeros(3, *size)
+    frame[0, 96:160, 96:200] = 1.0
+    for label in (0, 1):  # nothing of class 1 is in it
+        found = looked(model, frame, label)
+        assert found.maps.isfinite().all()
+        assert (found.maps >= 0).all()
+    assert model.training
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
 def test_a_second_guess_comes_right_after_the_first_of_its_class() -> None:

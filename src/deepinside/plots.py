@@ -75,8 +75,7 @@ def draw_explanation(shown: Explanation) -> Image.Image:
     else:
         tiles.append(("overlay", _tile(overlay(picture, warm))))
     if shown.mask is not None:
-        cut = "cut" if shown.evidence is None else "first look's cut"  # the box is the mean of two looks
-        tiles.append(([(cut, None), ("box", GUESS_COLOUR), ("truth", TRUTH_COLOUR)], _with_boxes(shown, picture)))
+        tiles.append(([("cut", None), ("box", GUESS_COLOUR), ("truth", TRUTH_COLOUR)], _with_boxes(shown, picture)))
     return _captioned(_row(tiles), shown.caption)
 
 

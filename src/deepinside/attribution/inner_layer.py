@@ -24,7 +24,7 @@ class InnerGraph:
     the soft-max. UserError where the net has no such map (vision transformers).
     """
 
-    def __init__(self, bare: nn.Module, images: Tensor, stride: int = 8) -> None:
+    def __init__(self, bare: nn.Module, images: Tensor, stride: int = 8, channels_last: bool = False) -> None:
         names = {module: name for name, module in bare.named_modules() if name}
         maps: list[tuple[str, Tensor]] = []
         deeper: list[str] = []
@@ -40,7 +40,8 @@ class InnerGraph:
 
         hooks = [module.register_forward_hook(keep) for module in names]
         try:
-            self._scores: Tensor = bare(images.detach().clone().requires_grad_())
+            layout = torch.channels_last if channels_last else torch.contiguous_format
+            self._scores: Tensor = bare(images.detach().clone(memory_format=layout).requires_grad_())
         finally:
             for hook in hooks:
                 hook.remove()

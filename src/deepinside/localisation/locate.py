@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency
 from deepinside.errors import UserError
 from deepinside.localisation.evidence import evidence_map
-from deepinside.localisation.looks import Looks, look_twice
+from deepinside.localisation.looks import Looks, look_around
 from deepinside.localisation.presets import Evidence, find_preset
 from deepinside.localisation.segment import cut_seeds, object_box
 
@@ -21,7 +21,7 @@ class Located:
     classes (K,), posteriors (K,) averaged over the crops, boxes (K, 4); a class may come twice, with two boxes.
     Then the answer for the picture's own class: its saliency (H, W), mask (H, W) and box (4,); for the best guess where
     the own class is unknown. What its cut went by, (H, W): seeds int8, 1 object, -1 background, 0 free (presets `paper`
-    and `vgg`); evidence >= 0 of the first look, neutral at 1 (preset `best`).
+    and `vgg`); evidence >= 0, neutral at 1 (preset `best`).
     """
 
     classes: Tensor
@@ -49,10 +49,10 @@ def locate(
 
     model: pictures in [0, 1] -> class scores. frame: uint8 (3, H, W). The classes are ranked by the soft-max averaged
     over the crops (Krizhevsky et al. 2012). label: the picture's own class, which gets a box too, guessed or not; -1
-    where it is unknown; guesses=0 finds its box alone. preset, blur: see `segment`; preset `best` looks twice, see
-    `looks`. second_guesses: so many of the best classes get a second, tight box in place of the last guesses' classes
-    (preset `best`): ILSVRC's rules forbid no label twice. One forward pass, and one backward pass and one cut a class.
-    Everything returned is on the CPU.
+    where it is unknown; guesses=0 finds its box alone. preset, blur: see `segment`; preset `best` looks through
+    windows, see `looks`, the others at the crops: one forward pass, and one backward pass a class. second_guesses: so
+    many of the best classes get a second, tight box in place of the last guesses' classes (preset `best`): ILSVRC's
+    rules forbid no label twice. Everything returned is on the CPU.
     """
     numbers = find_preset(preset)
     if second_guesses and not isinstance(numbers, Evidence):
@@ -67,7 +67,7 @@ def locate(
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros((), device=frame.device))
     picture = frame.to(like) / 255
     if isinstance(numbers, Evidence):
-        looks = look_twice(model, picture, crops, choose, numbers)
+        looks = look_around(model, picture, crops, choose, numbers)
         tight = looks.tight[:second_guesses]
         answer = _answer(looks, looks.masks, looks.boxes, label, guesses - second_guesses, tight)
         return replace(answer, evidence=evidence_map(answer.saliency, numbers))

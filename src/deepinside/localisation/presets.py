@@ -68,8 +68,9 @@ class Evidence:
     mass_power: float = 2.0  # the mass box is of F to this power ...
     mass_tail: float = 0.05  # ... and leaves this share of it out on each side
     mass_share: float = 0.5  # of the mass box in the mean of both boxes
-    zoom: float = 1.5  # second look: at a window so many times the first box; 0: none
-    tight_level: float = 1.5  # `level` of the second guess for a class, whose box is the largest part's alone
+    confidence: float = 0.35  # power of the class's posterior, which weighs the looks (see `looks`)
+    spacing: float = 0.1875  # between windows, at most, in the frame's short side; 0: the frame alone, far cheaper
+    tight_level: float = 1.75  # `level` of the second guess for a class, whose box is the largest part's alone
 
     def __post_init__(self) -> None:
         if not 0 <= self.background_samples < self.foreground_samples <= 1:
@@ -81,7 +82,7 @@ class Evidence:
         for name in ("grid", "stride", "power", "beta_factor", "bins", "mass_power", "evidence_clip", "uniform_weight"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} must be > 0, not {getattr(self, name)}")
-        for name in ("blur", "strength", "zoom", "colour_weight", "colour_clip", "prior_decay"):
+        for name in ("blur", "strength", "confidence", "spacing", "colour_weight", "colour_clip", "prior_decay"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must be >= 0, not {getattr(self, name)}")
 

@@ -1,0 +1,90 @@
+"""What preset `best` is worth on pictures that its numbers were not chosen on.
+
+    python -m tests.benchmarks.cross_validation data.root=DIR[,DIR] model.name=squeezenet1_1 model.weights=FILE
+
+The pictures are dealt into five parts. For each part, five numbers of the preset are chosen anew, out of 243 settings,
+by how many boxes are right (class known, IoU >= 0.5) on the other four, and scored on that part; so is CAM's threshold,
+out of three. Twenty deals are averaged: a spread over them, and 95% bootstrap intervals over the pictures.
+"""
+
+import os
+from itertools import product
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepinside.attribution.crops import ten_crops
+from deepinside.boxes import centre_box, iou
+from deepinside.data.module import WholePicture
+from deepinside.launch import quieten, run_script
+from deepinside.load_config import load_config
+from deepinside.localisation.locate import locate
+from deepinside.localisation.segment import object_box
+from deepinside.models.build import build_convnet
+from deepinside.models.convnet import ConvNet
+from tests.benchmarks.localisation_rows import CAM_RULES, activation_map, in_original, threshold_box
+from tests.benchmarks.localisation_table import RECIPES, TableConfig, chosen, difference, percent, pictures, watched
+from tests.benchmarks.side_by_side import machine, print_table
+
+GRID = {
+    "power": (1.25, 1.5, 1.75),
+    "level": (0.9, 1.0, 1.1),
+    "mass_share": (0.4, 0.5, 0.6),
+    "mass_tail": (0.04, 0.05, 0.06),
+    "rim": (0.7, 0.8, 0.9),
+}
+SETTINGS = [dict(zip(GRID, values, strict=True)) for values in product(*GRID.values())]
+FOLDS, DEALS = 5, 20
+Hits = NDArray[np.bool_]
+
+
+def main(arguments: list[str]) -> None:
+    config = load_config(TableConfig, arguments, RECIPES)
+    quieten()
+    convnet = build_convnet(config.model, config.data).to("cuda" if torch.cuda.is_available() else "cpu")
+    trees = chosen(config)
+    seen = (p for source in trees.values() for p in pictures(config, convnet, source))
+    judged = [hits(convnet, picture) for picture in watched(seen, sum(map(len, trees.values())))]
+    best, cam, centre = (np.array(column) for column in zip(*judged, strict=True))
+    print(machine(convnet.mean.device.type), f"\n{len(judged)} pictures\n")
+    deals = np.array([[left_out(own, seed) for own in (best, cam)] for seed in range(DEALS)])
+    scored, rival = deals.mean(0)
+    shares = best.mean(0)
+    print(f"all {len(SETTINGS)} settings: {100 * shares.min():.1f} to {100 * shares.max():.1f} percent right")
+    print(f"spread over the deals: {100 * deals[:, 0].mean(1).std():.1f}\n")
+    own = best[:, SETTINGS.index({name: values[1] for name, values in GRID.items()})].astype(float)
+    rows = [
+        [name, percent(values), difference(values - centre), difference(values - rival)]
+        for name, values in (("preset `best` as it is", own), ("its numbers chosen on other pictures", scored))
+    ]
+    print_table(["", "class known", "minus centre box 72%", "minus CAM, threshold chosen on other pictures"], rows)
+
+
+def hits(convnet: ConvNet, picture: WholePicture) -> tuple[Hits, Hits, bool]:
+    """Which settings' box is right, which thresholds' of CAM, and whether the centre box is."""
+    frame, side = picture.frame, convnet.preprocessing.crop
+    crops = ten_crops(frame.shape[1], frame.shape[2], side)
+    map_ = locate(convnet, frame, crops, picture.label, preset="best", guesses=0).saliency
+    boxes = [object_box(frame, map_, "best", **numbers)[1] for numbers in SETTINGS]
+    cam = activation_map(convnet, frame.to(convnet.mean.device).float() / 255, picture.label)
+    boxes += [threshold_box(cam, share, of) for share, of in CAM_RULES]
+    found = in_original(torch.stack(boxes), picture)
+    right = iou(torch.cat([found, centre_box(picture.size)[None]]), picture.boxes).amax(1) >= 0.5
+    return right[: len(SETTINGS)].numpy(), right[len(SETTINGS) : -1].numpy(), bool(right[-1])
+
+
+def left_out(right: Hits, seed: int) -> NDArray[np.float64]:
+    """right (N, settings) -> (N,): what the setting that is best on the other parts gets right."""
+    parts = np.random.default_rng(seed).permutation(len(right)) % FOLDS
+    scored = np.empty(len(right))
+    for part in range(FOLDS):
+        setting = right[parts != part].sum(0).argmax()
+        scored[parts == part] = right[parts == part, setting]
+    return scored
+
+
+if __name__ == "__main__":
+    run_script(main)
