@@ -41,4 +41,4 @@ def log_numbers(trainer: Trainer, numbers: dict[str, float]) -> None:
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    picture.save(path, compress_level=1)  # a tenth larger than by default, in half the time

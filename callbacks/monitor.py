@@ -24,8 +24,8 @@ class Monitor(Callback):
 
     max_overhead: a look is left out as long as (time spent in looks + what the last one took) would be more than this
     share of the training time, looks of all callbacks not counted; the first is always made; None: no such limit. The
-    first process's clock decides for all. Logs `overhead/<name>`, the share so far, after every look, and at the end
-    `overhead/all`. Times survive a resume. Raises UserError where parameters are no longer finite.
+    first process's clock decides for all. Logs `overhead/<name>`, the share so far, after each look and at the end, and
+    `overhead/all` at the end. Times survive a resume. Raises UserError where parameters are no longer finite.
 
     pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
     """
@@ -35,6 +35,7 @@ class Monitor(Callback):
     def __init__(self, every: int, unit: str, max_overhead: float | None, pictures: Pictures | None) -> None:
         self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
         self.trained, self.spent, self.cost, self.looks, self.factor = 0.0, 0.0, 0.0, 0, 1.0
+        self.looked_at = -1  # the step of the last look
         self.monitors: Sequence[Monitor] = ()
         self.strips: Sequence[Looks] = ()  # what a look keeps, for those to come
         self.fixed: list[WholePicture] | None = None
@@ -81,8 +82,11 @@ class Monitor(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self is self.monitors[0]:
-            spent = sum(monitor.spent for monitor in self.monitors)
-            log_numbers(trainer, {"overhead/all": spent / max(self._trained(), 1e-9)})
+            late = [monitor for monitor in self.monitors if monitor.looks and monitor.looked_at < trainer.global_step]
+            spent = {monitor.name: monitor.spent for monitor in late}
+            spent["all"] = sum(monitor.spent for monitor in self.monitors)
+            trained = max(self._trained(), 1e-9)
+            log_numbers(trainer, {f"overhead/{name}": seconds / trained for name, seconds in spent.items()})
         self.trained, self.monitors = self._trained(), ()
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,6 +117,7 @@ class Monitor(Callback):
         self.cost = monotonic() - start
         self.spent += self.cost
         self.looks += 1
+        self.looked_at = trainer.global_step
         log_numbers(trainer, {f"overhead/{self.name}": self.spent / max(self._trained(), 1e-9)})
         self._tell_period(trainer, periods)
 

@@ -203,9 +203,16 @@ def _log_curves(trainer: Trainer, results: dict[str, Any]) -> None:
             logger.log_metrics(numbers, row["randomised"])
 
 
+def _short(layer: str) -> str:
+    """The last parts of its name that a column has room for."""
+    while len(layer) > 14 and "." in layer:
+        layer = layer.partition(".")[2]
+    return layer[-14:]
+
+
 def _draw(found: list[Cascaded], stages: list[list[str]]) -> Image.Image:
     """A row a picture, a column a stage, titled with the layer down to which the weights are fresh."""
-    titles = ["trained", *(f"to {group[-1].removeprefix('net.')[-14:]}" for group in stages)]
+    titles = ["trained", *(f"to {_short(group[-1].removeprefix('net.'))}" for group in stages)]
     strips = []
     for one in found:
         frame = one.picture.frame.permute(1, 2, 0).cpu().numpy()

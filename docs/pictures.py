@@ -1,6 +1,7 @@
 """The README's pictures: python docs/pictures.py RUN COMPARISON   (folders of results; Chromium takes the screenshots)
 
-RUN is the default run, `python train.py`. Of COMPARISON only what holds no photograph is shown.
+RUN is the default run, `python train.py`. Of COMPARISON the figures are shown, no photograph. The two of SqueezeNet are
+sheets of `task=class_model`: the README tells the command.
 """
 
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent
+GAP = 12
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run")
 QUIET += ("--disable-background-networking", "--disable-component-update", "--force-device-scale-factor=1")
@@ -24,36 +26,40 @@ def save(picture: Image.Image, name: str, width: int = 1200, quality: int = 85) 
     print(f"docs/{name}: {picture.width}x{picture.height}, {(DOCS / name).stat().st_size / 1000:.0f} kB")
 
 
-def stacked(files: list[Path]) -> Image.Image:
-    """One below the other."""
-    rows = [Image.open(file).convert("RGB") for file in files]
-    page = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), "white")
-    top = 0
-    for row in rows:
-        page.paste(row, (0, top))
-        top += row.height
+def stacked(rows: list[list[Path]]) -> Image.Image:
+    """Rows of pictures, one below the other."""
+    pictures = [[Image.open(file).convert("RGB") for file in row] for row in rows]
+    heights = [max(picture.height for picture in row) for row in pictures]
+    width = max(GAP + sum(picture.width + GAP for picture in row) for row in pictures)
+    page, top = Image.new("RGB", (width, GAP + sum(heights)), "white"), GAP
+    for row, height in zip(pictures, heights, strict=True):
+        left = GAP
+        for picture in row:
+            page.paste(picture, (left, top))
+            left += picture.width + GAP
+        top += height
     return page
 
 
-def screenshot(page: Path, height: int, fragment: str = "") -> Image.Image:
+def screenshot(page: Path, height: int) -> Image.Image:
+    """The top of a page, 1280 pixels wide."""
     browser = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
     if browser is None:
         sys.exit(f"error: none of {', '.join(CHROMIUM)} is installed")
     with tempfile.TemporaryDirectory() as scratch:
         shot = Path(scratch) / "shot.png"
         places = (f"--user-data-dir={scratch}/profile", f"--window-size=1280,{height}", f"--screenshot={shot}")
-        address = page.resolve().as_uri() + fragment
-        subprocess.run([browser, *QUIET, *places, address], check=True, capture_output=True)
+        subprocess.run([browser, *QUIET, *places, page.resolve().as_uri()], check=True, capture_output=True)
         return Image.open(shot).convert("RGB")
 
 
 def main(run: Path, comparison: Path) -> None:
-    save(Image.open(run / "class_models" / "sheet.png"), "class_models.jpg")
-    save(stacked(sorted((run / "class_models" / "growth").glob("*.png"))[:4]), "class_models_growing.jpg", 900)
-    save(stacked(sorted((run / "saliency" / "films").glob("*.png"))[:3]), "saliency_films.jpg")
-    save(Image.open(run / "sanity" / "sheet.png").crop((0, 0, 4000, 900)), "sanity.jpg", 1000)
-    save(screenshot(run / "report.html", 1000), "report.jpg")
-    save(screenshot(comparison / "report.html", 1000), "comparison.jpg")
+    films, growth = sorted((run / "saliency/films").glob("*.png")), sorted((run / "class_models/growth").glob("*.png"))
+    save(Image.open(run / "class_models/sheet.png"), "class_models.jpg", 900)
+    save(Image.open(run / "localisation/sheet.png").crop((0, 0, 1992, 584)), "localisation.jpg")
+    save(stacked([films[:1], films[1:2], [growth[3], growth[7]]]), "watching.jpg", 1100)
+    save(screenshot(run / "report.html", 900), "report.jpg", 1000)
+    save(screenshot(comparison / "report.html", 790), "comparison.jpg", 1000)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from deepinside.events import read_scalars
+from deepinside.report import write_report
 from deepinside.runs import Run, open_run
 
 from .comparable_runs import record, write_run
@@ -90,7 +91,7 @@ def trained(browser: WebDriver, tmp_path_factory: pytest.TempPathFactory) -> Run
         command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.endswith(f"report: {out / 'report.html'}\n")
+    assert done.stdout.endswith(f"report:  {out / 'report.html'}\n")
     return open_run(out)
 
 
@@ -289,6 +290,22 @@ def test_the_large_view_by_keyboard_alone(report: WebDriver, trained: Run) -> No
     assert report.execute_script(active) == str(second.index)
 
 
+def test_a_long_gallery_begins_with_its_first_pictures(browser: WebDriver, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "long", [record(i, right=i != 44) for i in range(45)], kept=45)
+    write_report(open_run(folder), folder / "report.html")
+    visit(browser, (folder / "report.html").as_uri())
+    seen = "return [...document.querySelectorAll('.card')].filter(c => c.offsetParent).length"
+    assert browser.execute_script(seen) == 40
+    browser.execute_script("document.querySelectorAll('.card button')[39].click()")
+    browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)  # the large view leads on
+    assert browser.find_element(By.ID, "view-place").text == "41 of 45"
+    browser.refresh()
+    click(browser, "#more")
+    assert browser.execute_script(seen) == 45
+    assert browser.execute_script("return document.activeElement.closest('.card').dataset.index") == "40"
+    check_silence(browser)
+
+
 def test_the_slider_puts_the_map_over_the_picture(report: WebDriver) -> None:
     heat = "const h = document.querySelector('.card .heat'); return [getComputedStyle(h).display, h.naturalWidth]"
     assert report.execute_script(heat)[0] == "none"
@@ -314,6 +331,10 @@ def test_a_comparison_is_filtered_and_sorted(comparison: WebDriver) -> None:
     click(comparison, "[data-only=differs]")
     assert shown(comparison) == [2, 5]
     assert comparison.find_element(By.ID, "compared-count").text == "2 of 6 pictures"
+    click(comparison, "[data-only=only0]")
+    assert shown(comparison) == [2, 5]
+    click(comparison, "[data-only=only1]")
+    assert shown(comparison) == []
     click(comparison, "[data-only='']")
     comparison.find_element(By.CSS_SELECTOR, "#compared-sort option[value=index]").click()
     assert shown(comparison) == [0, 1, 2, 3, 4, 5]

@@ -155,7 +155,7 @@ def test_progress_is_told(analyse: Script, runs: str, tmp_path: Path, monkeypatc
     assert told == [
         "reading what was found in the pictures: 2 runs",
         "resampling the pictures: 0 ",
-        "comparing saliency maps: 12 maps",
+        "comparing saliency maps: 6 pairs",
     ]
     analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}", "trainer.enable_progress_bar=false")
     assert len(told) == 3

@@ -82,7 +82,7 @@ DAMAGES: dict[str, tuple[Damage, str, str, str]] = {
         "1 of 3 in val.txt are not there: ILSVRC2012_val_00000001.JPEG",
         "warn",
     ),
-    "others": (lambda r: (r / VAL / "val.tar").touch(), "val: other files", "1 files are no pictures", "warn"),
+    "others": (lambda r: (r / VAL / "val.tar").touch(), "val: other files", "1 file is no picture", "warn"),
     "broken link": (
         lambda r: (r / VAL / "gone.JPEG").symlink_to("nowhere"),
         "val: links",
@@ -144,6 +144,12 @@ DAMAGES: dict[str, tuple[Damage, str, str, str]] = {
         lambda r: shutil.rmtree(r / "ILSVRC/Data/CLS-LOC/train"),
         "train",
         "there is no such split",
+        "warn",
+    ),
+    "a class that only the list knows": (
+        lambda r: shutil.rmtree(r / "ILSVRC/Data/CLS-LOC/train" / trees.TENCH),
+        "train: classes without pictures",
+        "1 of 3 classes have no picture: n01440764",
         "warn",
     ),
     "no pictures of a class": (

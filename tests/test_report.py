@@ -155,6 +155,13 @@ def test_large_pictures_are_shrunk(tmp_path: Path) -> None:
         assert (picture.size, heat.size) == ((384, 256), (192, 128))
 
 
+def test_a_bar_is_a_link_where_pictures_of_its_kind_were_kept(run: Run, page: Page) -> None:
+    kept = [record for record in run.pictures if record.picture]
+    kinds = {(judge, getattr(record, judge)) for record in kept for judge in ("first_guess", "class_known")}
+    links = {a["href"] for a in page.all("a") if a.get("href", "").startswith("#judge=")}
+    assert links == {f"#judge={judge}&kind={kind}" for judge, kind in kinds}
+
+
 def test_every_link_of_the_page_is_there_and_none_leads_away(run: Run, page: Page) -> None:
     linked = [a[key] for _, a in page.elements for key in ("src", "href") if key in a]
     anchors = {f"#{a['id']}" for _, a in page.elements if "id" in a}
@@ -167,7 +174,8 @@ def test_every_link_of_the_page_is_there_and_none_leads_away(run: Run, page: Pag
         elif not parts.scheme:
             assert (run.folder / unquote(parts.path)).is_file(), url
             files += 1
-    assert files == 2 * KEPT + 2 * (1 + PICTURES)  # a class model and the panels are links and pictures
+    sheets = len(list((run.folder / "localisation" / "gallery").iterdir()))
+    assert files == 2 * KEPT + 2 * (1 + PICTURES + sheets)  # a class model and the panels are links and pictures
     text = (run.folder / "report.html").read_text(encoding="utf-8")
     for word in ("http:", "https:", "//cdn", "@import", "fetch("):
         assert word not in text
@@ -292,7 +300,7 @@ def test_task_report_makes_it_anew_without_torch(run: Run) -> None:
     command = [sys.executable, "-c", code, "task=report", f"run={run.folder}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"report: {page}\n"
+    assert done.stdout == f"report:  {page}\n"
     assert page.read_text() == before
 
 
@@ -345,6 +353,12 @@ def test_lines_lie_where_their_values_are() -> None:
     nan = Series("lost", [(0, math.nan), (1, math.inf)])
     assert line_chart("nothing", [nan]) == ""
     assert "lost" not in line_chart("half", [nan, Series("there", [(0, 1.0), (1, 2.0)])])
+
+
+def test_a_flat_line_of_fractions_stays_within_them() -> None:
+    chart = Page(str(line_chart("all right", [Series("flat", [(0, 1.0), (10, 1.0)])], percent=True)))
+    assert "100" in chart.text
+    assert not {"120", "150"} & set(chart.text)
 
 
 def test_names_of_lines_are_cut_and_stay_apart() -> None:

@@ -63,9 +63,11 @@ def check_data(
 def _check_split(
     split: str, source: ILSVRC | PictureFolder, pictures: int, annotations: int, show: bool
 ) -> list[Finding]:
-    findings = check_classes(split, source)
-    if isinstance(source, ILSVRC) and source.tree.listing.is_file():
-        findings += _check_list(split, source)
+    listed = isinstance(source, ILSVRC) and source.tree.listing.is_file()
+    missing = [i for i in range(len(source)) if not source.file(i).exists()] if listed else []
+    findings = check_classes(split, source, set(missing)) if len(missing) < len(source) else []
+    if isinstance(source, ILSVRC) and missing:
+        findings.append(_check_list(split, source, missing))
     files = [source.file(i) for i in spread_evenly(pictures, len(source))]
     with Bar(f"{split}: opening pictures", len(files), "pictures", enabled=show) as bar:
         findings += check_pictures(split, [file for file in files if file.exists()], bar.advance)
@@ -75,15 +77,13 @@ def _check_split(
     return findings
 
 
-def _check_list(split: str, source: ILSVRC) -> list[Finding]:
+def _check_list(split: str, source: ILSVRC, missing: list[int]) -> Finding:
     """Pictures that ImageSets names and the disk has not."""
-    missing = [source.files[i] for i in range(len(source)) if not source.file(i).exists()]
-    if not missing:
-        return []
     state = BLOCKS if len(missing) == len(source) else WARN
-    words = f"{len(missing):,} of {len(source):,} in {source.tree.listing.name} are not there: {some(missing)}"
+    names = some([source.files[i] for i in missing])
+    words = f"{len(missing):,} of {len(source):,} in {source.tree.listing.name} are not there: {names}"
     fix = "fetch them; until then they are left out as unreadable"
-    return [Finding(f"{split}: missing pictures", words, state, fix)]
+    return Finding(f"{split}: missing pictures", words, state, fix)
 
 
 def _folder(layout: Layout, split: str) -> Path | None:

@@ -71,7 +71,8 @@ def check_files(split: str, found: Files) -> list[Finding]:
             Finding(f"{split}: empty files", f"{len(found.empty):,} of 0 bytes: {some(found.empty)}", WARN, fix)
         )
     if found.others:
-        words = f"{len(found.others):,} files are no pictures by their names: {some(found.others)}"
+        are = "file is no picture by its name" if len(found.others) == 1 else "files are no pictures by their names"
+        words = f"{len(found.others):,} {are}: {some(found.others)}"
         fix = f"they are ignored; pictures end in {', '.join(SUFFIXES)}"
         findings.append(Finding(f"{split}: other files", words, WARN, fix))
     if found.links:

@@ -1,6 +1,7 @@
 """Class numbers: whose order the data have, ImageNet's weights, and the devkit."""
 
 from collections import Counter
+from collections.abc import Set
 from pathlib import Path
 
 from deepinside.data.devkit import read_label_ids
@@ -15,13 +16,13 @@ KITS = ("", "devkit", "devkit/data", "ILSVRC2012_devkit_t12/data", "ILSVRC2014_d
 KIT_FILES = ("meta.mat", "map_clsloc.txt")
 
 
-def check_classes(split: str, source: ILSVRC | PictureFolder) -> list[Finding]:
-    """Pictures per class."""
-    counts = Counter(source.labels)
+def check_classes(split: str, source: ILSVRC | PictureFolder, missing: Set[int]) -> list[Finding]:
+    """Pictures per class, without those that are missing; some are there."""
+    counts = Counter(label for i, label in enumerate(source.labels) if i not in missing)
     names = source.classes.ids
     present = [counts[i] for i in range(len(names)) if counts[i]]
     span = f"{min(present):,}" if min(present) == max(present) else f"{min(present):,} to {max(present):,}"
-    told = f"{counted(len(source), 'picture')} of {counted(len(present), 'class', 'classes')}, {span} a class"
+    told = f"{counted(counts.total(), 'picture')} of {counted(len(present), 'class', 'classes')}, {span} a class"
     findings = [Finding(f"{split}: classes", told)]
     if none := [name for i, name in enumerate(names) if not counts[i]]:
         words = f"{len(none):,} of {len(names):,} classes have no picture: {some(none)}"

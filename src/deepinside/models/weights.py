@@ -38,7 +38,7 @@ def load_weights(name: str, weights: str) -> Weights | None:
     if Path(weights).is_file():
         return _from_file(Path(weights))
     in_zoo = name in zoo.list_models(module=zoo)
-    valid = ["none", *zoo.get_model_weights(name).__members__, "DEFAULT"] if in_zoo else ["none"]
+    valid = ["none", *zoo.get_model_weights(name).__members__] if in_zoo else ["none"]  # DEFAULT is a member
     if in_zoo and weights in valid:
         return _from_torchvision(name, weights)
     near = difflib.get_close_matches(weights, valid, 1)

@@ -39,7 +39,8 @@ def line_chart(title: str, series: Sequence[Series], percent: bool = False, alon
         return Markup("")
     looks = _looks(drawn)
     x_span = _span([x for s in drawn for x, _ in s.points])
-    y_ticks = ticks(*_span([y for s in drawn for _, y in s.points]), 4)
+    low, high = _span([y for s in drawn for _, y in s.points])
+    y_ticks = ticks(*((0.0, 1.0) if percent and low == high and 0 <= low <= 1 else (low, high)), 4)
     frame = _Frame(x_span, (y_ticks[0], y_ticks[-1]))
     x_ticks = [x for x in ticks(*x_span, 4) if x_span[0] <= x <= x_span[1]]
     parts = [_axes(frame, x_ticks, y_ticks, percent, along)]

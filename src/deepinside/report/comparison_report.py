@@ -72,6 +72,12 @@ class ComparedCard:
     alike: float | None
     panels: list[Panel]
 
+    @property
+    def alone(self) -> int | None:
+        """The run whose first guess alone is right."""
+        right = [i for i, panel in enumerate(self.panels) if panel.right]
+        return right[0] if len(right) == 1 else None
+
 
 def write_comparison(
     file: Path,

@@ -36,8 +36,10 @@ def charts(curves: Mapping[str, Points]) -> tuple[list[Chart], list[Chart]]:
 
 def sanity_charts(curves: Mapping[str, Points]) -> list[Chart]:
     """How alike maps stay, and how many boxes stay right, over the number of layers with randomised weights."""
+    chance = ("chance", "centre")
     groups: list[Group] = [
-        ("How alike the maps stay", {"sanity/spearman": ("Spearman", ""), "sanity/ssim": ("SSIM", "")}, False),
+        ("Maps: rank correlation", {"sanity/spearman": ("saliency", ""), "sanity_chance/spearman": chance}, False),
+        ("Maps: SSIM", {"sanity/ssim": ("saliency", ""), "sanity_chance/ssim": chance}, False),
         (
             LOCALISATION["gt_known_accuracy"],
             {f"{row}/gt_known_accuracy": look for row, look in SANITY.items()},

@@ -44,10 +44,13 @@ def saliency(run: Run) -> list[Group]:
 
 
 def cuts(run: Run) -> list[Group]:
-    """Panels of the localisation: picture, map, overlay, the cut with its box."""
+    """Panels of the localisation: picture, map, seeds, cut with its box; then some of each kind."""
     folder = run.pictures_folder
-    panels = prints(sorted(folder.glob("pictures/*.png")) if folder else [], "map and cut")
-    return _groups(Group("", "sheets", panels))
+    panels, kinds = (sorted(folder.glob(f"{name}/*.png")) if folder else [] for name in ("pictures", "gallery"))
+    return _groups(
+        Group("", "sheets", prints(panels, "map and cut")),
+        Group("Some of each kind", "strips", prints(kinds, "maps and cuts"), True),
+    )
 
 
 def sanity(run: Run) -> list[Group]:
@@ -66,8 +69,8 @@ def prints(paths: Iterable[Path], what: str) -> list[dict[str, Any]]:
                 width, height = picture.size
         except OSError:  # damaged, as by a full disk
             continue
-        _, _, name = path.stem.partition("_")
-        alt = f"{what}: {(name or path.stem).replace('_', ' ')}"
+        number, _, name = path.stem.partition("_")
+        alt = f"{what}: {(name if number.isdigit() and name else path.stem).replace('_', ' ')}"
         found.append({"path": path, "width": width, "height": height, "alt": alt})
     return found
 

@@ -58,8 +58,7 @@ def compare_runs(config: AnalyseConfig) -> None:
         raise UserError(f"out={out} is one of the runs: give another folder")
     config.out = str(out)  # by default, too, another's files are not to be touched: a run may have this name
     start(config, out)
-    with Bar("comparing saliency maps", None, "maps", enabled=show) as bar:
-        alike = agreement_of_maps(comparison, bar.advance)
+    alike = agreement_of_maps(comparison, show)
     agreement = summarise_agreement(comparison.labels, alike)
     write_json(out / "comparison.json", comparison.as_json() | {"agreement": agreement})
     correlations = [{place: found[0] for place, found in of_run.items()} for of_run in alike]

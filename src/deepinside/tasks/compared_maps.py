@@ -1,7 +1,7 @@
 """How alike the kept saliency maps of compared runs are."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,28 @@ from torch import Tensor
 from deepinside.compare import Comparison, kept_maps, mean_interval
 from deepinside.errors import UserError
 from deepinside.metrics.agreement import agreement
+from deepinside.progress import Bar
 
+CHUNK = 16  # pairs between two steps of the progress bar
 SIDE = 64  # the maps' common size, pixels: Spearman's correlation and SSIM depend on it
 Agreement = dict[int, tuple[float, float]]
 
 
-def agreement_of_maps(comparison: Comparison, advance: Callable[[float], None]) -> list[Agreement]:
+def agreement_of_maps(comparison: Comparison, show: bool = False) -> list[Agreement]:
     """For each further run, of the pictures whose map both it and the first run kept: {place in the pairing:
     (Spearman's correlation, SSIM)} of the maps at 64 x 64 pixels (see `metrics.agreement`). A constant map has no
-    ranks: left out. advance: called after each map that is read."""
+    ranks: left out. show: a progress bar."""
     first, *others = kept_maps(comparison)
-    found = []
-    for files in others:
-        both = [(place, a, b) for place, (a, b) in enumerate(zip(first, files, strict=True)) if a and b]
-        ranks, ssim = agreement(_stack([a for _, a, _ in both], advance), _stack([b for _, _, b in both], advance))
-        pairs = zip([place for place, _, _ in both], ranks.tolist(), ssim.tolist(), strict=True)
-        found.append({place: (rank, alike) for place, rank, alike in pairs if not math.isnan(rank)})
+    pairs = [[(i, a, b) for i, (a, b) in enumerate(zip(first, files, strict=True)) if a and b] for files in others]
+    found: list[Agreement] = [{} for _ in others]
+    with Bar("comparing saliency maps", sum(map(len, pairs)), "pairs", enabled=show) as bar:
+        for alike, of_run in zip(found, pairs, strict=True):
+            for start in range(0, len(of_run), CHUNK):
+                places, *maps = zip(*of_run[start : start + CHUNK], strict=True)
+                ranks, ssim = agreement(*map(_stack, maps))
+                told = zip(places, ranks.tolist(), ssim.tolist(), strict=True)
+                alike |= {place: (rank, same) for place, rank, same in told if not math.isnan(rank)}
+                bar.advance(len(places))
     return found
 
 
@@ -54,9 +60,5 @@ def read_map(file: Path, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.array(picture)).float() / 255
 
 
-def _stack(files: Sequence[Path], advance: Callable[[float], None]) -> Tensor:
-    maps = torch.zeros(len(files), SIDE, SIDE)
-    for i, file in enumerate(files):
-        maps[i] = read_map(file, (SIDE, SIDE))
-        advance(1)
-    return maps
+def _stack(files: Sequence[Path]) -> Tensor:
+    return torch.stack([read_map(file, (SIDE, SIDE)) for file in files])

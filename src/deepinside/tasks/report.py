@@ -33,4 +33,4 @@ def leave_report(folder: Path, started: float, resumed: bool = False) -> None:
 
 def _write(folder: Path) -> None:
     write_report(open_run(folder), folder / PAGE)
-    print(f"report: {folder / PAGE}")
+    print(f"report:  {folder / PAGE}")

@@ -41,10 +41,26 @@ function looks() {
   show();
 }
 
+// A long list begins with its first forty; the button below it shows the rest.
+function firstOf(list, button) {
+  const first = 40;
+  let most = first;
+  const fitting = () => [...list.children].filter((card) => !card.hidden);
+  const show = () => {
+    const cards = fitting();
+    cards.forEach((card, i) => card.classList.toggle("later", i >= most));
+    button.hidden = cards.length <= most;
+    button.textContent = `Show all ${cards.length}`;
+  };
+  const all = () => { most = Infinity; show(); };
+  button.addEventListener("click", () => { all(); fitting()[first].querySelector("button")?.focus(); });
+  return { show, all };
+}
+
 function gallery() {
   const list = byId("cards");
   if (!list) return;
-  const cards = [...list.children], about = JSON.parse(byId("about").textContent);
+  const cards = [...list.children], about = JSON.parse(byId("about").textContent), beginning = firstOf(list, byId("more"));
   const sorts = {
     index: (a, b) => a.dataset.index - b.dataset.index,
     iou: (a, b) => iou(a) - iou(b),
@@ -70,6 +86,7 @@ function gallery() {
     const wanted = state.sort.startsWith("iou") ? `${state.sort} ${state.judge}` : state.sort;
     if (wanted !== order) list.append(...[...cards].sort((a, b) => sorts[state.sort](a, b) || sorts.index(a, b)));
     order = wanted;
+    beginning.show();
     for (const chip of document.querySelectorAll("button[data-kind]")) {
       const count = chip.dataset.kind ? counts[chip.dataset.kind] || 0 : Object.values(counts).reduce((a, b) => a + b, 0);
       chip.querySelector("small").textContent = count;
@@ -111,10 +128,10 @@ function gallery() {
   addEventListener("hashchange", read);
   show();
   read();
-  largeView(shown, about, known);
+  largeView(shown, about, known, beginning.all);
 }
 
-function largeView(shown, about, known) {
+function largeView(shown, about, known, showAll) {
   const dialog = byId("view"), frame = byId("view-frame");
   let at = null;
 
@@ -173,7 +190,10 @@ function largeView(shown, about, known) {
     if (step && event.target.type !== "range") { event.preventDefault(); go(step); }
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-  dialog.addEventListener("close", () => at?.querySelector("button").focus());
+  dialog.addEventListener("close", () => {
+    if (at?.classList.contains("later")) showAll();
+    at?.querySelector("button").focus();
+  });
   byId("previous").addEventListener("click", () => go(-1));
   byId("next").addEventListener("click", () => go(1));
   byId("close").addEventListener("click", () => dialog.close());
@@ -187,11 +207,13 @@ function comparison() {
   const list = byId("compared");
   if (!list) return;
   const cards = [...list.children], chips = byId("compared-chips"), wanted = byId("compared-class"), sort = byId("compared-sort");
+  const beginning = firstOf(list, byId("more"));
   let only = "";
   const show = () => {
     const name = wanted.value.trim().toLowerCase(), key = sort.value;
     for (const card of cards) card.hidden = (only && !card.dataset[only]) || !card.dataset.class.toLowerCase().includes(name);
     list.append(...[...cards].sort((a, b) => a.dataset[key] - b.dataset[key] || a.dataset.rank - b.dataset.rank));
+    beginning.show();
     for (const chip of chips.children) chip.setAttribute("aria-pressed", chip.dataset.only === only);
     const count = cards.filter((card) => !card.hidden).length;
     byId("compared-count").textContent = `${count} of ${cards.length} pictures`;
