@@ -134,7 +134,9 @@ def test_what_lies_outside_the_coverage_does_not_count() -> None:
     assert torch.equal(found[1], expected[1])
 
 
-@pytest.mark.parametrize("override", [{"rim": 1.5}, {"grid": 0}, {"background_samples": 0.99}, {"mass_tail": 0.5}])
+@pytest.mark.parametrize(
+    "override", [{"rim": 1.5}, {"spacing": 0.4}, {"grid": 0}, {"background_samples": 0.99}, {"mass_tail": 0.5}]
+)
 def test_bad_numbers_are_refused(override: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(override))):
         find_preset("best", **override)
@@ -234,6 +236,30 @@ def test_windows_that_show_another_class_weigh_little() -> None:
     assert share[1] < 0.5 * share[0]
 
 
+def test_a_class_that_no_look_believes_in_still_has_a_map() -> None:
+    """Its posterior is below what float32 holds."""
+    model, frame = Reds(), patch(256, 320)[0].float() / 255
+    with torch.no_grad():
+        model.features[1].weight[0] *= 3.0
+        model.features[1].weight[1, 0] = 0.2
+    scores = model(frame[None])[0]
+    assert scores[0] - scores[1] > 110
+    assert scores.softmax(0)[1] == 0
+    assert looked(model, frame, 1).maps.max() > 0
+
+
+class Square(Reds):
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.shape[-2:] == (224, 224), "wrong size"
+        return super().forward(images)
+
+
+def test_a_net_that_asserts_its_size_sees_the_frame_as_a_square() -> None:
+    frame, truth = patch(256, 320)
+    found = locate(Square(), frame, ten_crops(256, 320, 224), 0, preset="best", guesses=1)
+    assert iou(found.box[None], truth[None]).item() > 0.5
+
+
 @pytest.mark.parametrize("size", [(224, 224), (224, 700), (300, 226)])
 def test_looks_leave_the_net_as_it_was_and_give_finite_maps(size: tuple[int, int]) -> None:
     model = Reds().train()
@@ -257,5 +283,9 @@ def test_a_second_guess_comes_right_after_the_first_of_its_class() -> None:
     assert not torch.equal(found.boxes[1], found.boxes[0])
     with pytest.raises(UserError, match="preset 'paper' has one box a class"):
         locate(Reds(), frame, crops, second_guesses=1)
+    with pytest.raises(UserError, match="at most half of the 2 guesses, not 2"):
+        locate(Reds(), frame, crops, preset="best", guesses=2, second_guesses=2)
+    with pytest.raises(ValueError, match=r"class indices must be int64 in 0\.\.1"):
+        locate(Reds(), frame, crops, 7, preset="best", guesses=2)
     with pytest.raises(UserError, match="blurs its own maps"):
         locate(Reds(), frame, crops, preset="best", blur=1.0)

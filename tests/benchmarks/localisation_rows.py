@@ -87,7 +87,7 @@ def methods(convnet: ConvNet, picture: WholePicture) -> Judged:
 
 def attributions(convnet: ConvNet, picture: WholePicture) -> Judged:
     """Every attribution through every cut; of the whole picture at once, averaged with the mirrored one, and `best`
-    without its second look. Those that the net does not have are left out."""
+    without its windows. Those that the net does not have are left out."""
     image, label = _image(convnet, picture), picture.label
     found: Judged = {}
     for name in ATTRIBUTIONS:

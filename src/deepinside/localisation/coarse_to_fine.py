@@ -1,4 +1,6 @@
-"""Cuts of a large graph in which smoothness dominates, coarse to fine: near the least energy, in half the time.
+"""Cuts of a large graph in which smoothness dominates, coarse to fine, in half the time.
+
+Their energy is usually within a few per cent of the least one; there is no bound.
 
 Nodes are joined along their strongest edges (`join_strongest`), twice. The coarsest graph is cut whole, each finer one
 only where the coarser answer leaves its labels open: near its contour, and where its label is not firm, so that a small
@@ -110,7 +112,7 @@ def _votes(cuts: Cuts, costs: Array, margins: Array) -> Votes:
 
 
 def _open(graph: Graph, votes: Votes, reach: int) -> Mask:
-    """The nodes whose votes differ, and those at most `reach` edges away from them or from the contour."""
+    """The nodes whose votes differ, those at most 1 + `reach` edges away from them, and `reach` from the contour."""
     free = votes == 1
     values: NDArray[np.generic] = votes
     for _ in range(1 + reach):

@@ -57,6 +57,8 @@ def locate(
     numbers = find_preset(preset)
     if second_guesses and not isinstance(numbers, Evidence):
         raise UserError(f"localisation.second_guesses: preset '{preset}' has one box a class; preset 'best' has two")
+    if 2 * second_guesses > guesses:
+        raise UserError(f"second_guesses must be at most half of the {guesses} guesses, not {second_guesses}")
     if blur and isinstance(numbers, Evidence):
         raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
 

@@ -21,6 +21,7 @@ from deepinside.attribution.context import gradients_on
 from deepinside.attribution.crops import Crop, dense_crops
 from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.attribution.route import in_best_layout
+from deepinside.attribution.scores import check_classes
 from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.presets import Evidence
 
@@ -44,7 +45,7 @@ class Looks:
 def look_around(
     model: nn.Module, frame: Tensor, crops: Sequence[Crop], choose: Callable[[Tensor], Tensor], numbers: Evidence
 ) -> Looks:
-    """frame (3, H, W) in [0, 1]; choose: scores (crops, C) -> classes (K,); windows are enlarged to the crops' side.
+    """frame (3, H, W) in [0, 1]; choose: scores (crops, C) -> classes (K,); windows are resized to the crops' side.
 
     One forward pass for the crops, the frame and each of some 75 windows (of a picture of 3:4), and from each of the
     latter a backward pass a class, down to the inner layer.
@@ -53,6 +54,7 @@ def look_around(
         with torch.no_grad():
             scores = bare(torch.stack([crop.take(frame) for crop in crops]))
         classes = choose(scores)
+        check_classes(classes, scores.shape[1])
         maps = _frame_look(bare, frame, crops[0].side, classes, numbers)
         if numbers.spacing:
             maps = maps + sum(_window_looks(bare, frame, size, crops[0].side, classes, numbers) for size in SIZES)
@@ -70,7 +72,7 @@ def _frame_look(bare: nn.Module, frame: Tensor, side: int, classes: Tensor, numb
         found = _looks(bare, both, classes, numbers)
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError:
+    except (RuntimeError, AssertionError, ValueError):  # how nets refuse a size differs
         found = _looks(bare, _to_side(both, side), classes, numbers)
     plain, mirrored = found
     return functional.interpolate(((plain + mirrored.flip(-1)) / 2)[None], frame.shape[1:], mode="bilinear")[0]
@@ -104,8 +106,8 @@ def _looks(bare: nn.Module, pictures: Tensor, classes: Tensor, numbers: Evidence
 
     def once(channels_last: bool) -> tuple[Tensor, Tensor]:
         graph = InnerGraph(bare, pictures, numbers.stride, channels_last)
-        return graph.maps(classes).float(), graph.scores.float().softmax(1)[:, classes.to(graph.scores.device)]
+        return graph.maps(classes).float(), graph.scores.float().log_softmax(1)[:, classes.to(graph.scores.device)]
 
-    maps, posteriors = in_best_layout(bare, pictures, once)
-    weights = posteriors**numbers.confidence / maps.mean((2, 3)).clamp(min=torch.finfo(maps.dtype).tiny)
+    maps, log_posteriors = in_best_layout(bare, pictures, once)
+    weights = (numbers.confidence * log_posteriors).exp() / maps.mean((2, 3)).clamp(min=torch.finfo(maps.dtype).tiny)
     return maps * weights[..., None, None]

@@ -76,13 +76,19 @@ class Evidence:
         if not 0 <= self.background_samples < self.foreground_samples <= 1:
             low, high = self.background_samples, self.foreground_samples
             raise UserError(f"quantiles must be 0 <= background_samples < foreground_samples <= 1, not {low}, {high}")
-        for name, low, high in (("mass_share", 0, 1), ("components", 0, 1), ("rim", 0, 1), ("mass_tail", 0, 0.49)):
+        for name, low, high in (
+            ("spacing", 0, 0.35),
+            ("mass_share", 0, 1),
+            ("components", 0, 1),
+            ("rim", 0, 1),
+            ("mass_tail", 0, 0.49),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"{name} must be in [{low}, {high}], not {getattr(self, name)}")
         for name in ("grid", "stride", "power", "beta_factor", "bins", "mass_power", "evidence_clip", "uniform_weight"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} must be > 0, not {getattr(self, name)}")
-        for name in ("blur", "strength", "confidence", "spacing", "colour_weight", "colour_clip", "prior_decay"):
+        for name in ("blur", "strength", "confidence", "colour_weight", "colour_clip", "prior_decay"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must be >= 0, not {getattr(self, name)}")
 

@@ -19,7 +19,8 @@ from deepinside.localisation.graph_cut import Array, Cuts, Graph, Mask, contrast
 from deepinside.localisation.presets import Evidence, Preset, find_preset
 
 MAX_SAMPLES = 2000  # colours that a mixture is fitted to, drawn with a fixed seed: a fit then takes a few milliseconds
-MANY_SEEDS = 0.1  # where a larger share of the pixels are seeds, cuts are exact
+MANY_SEEDS = 0.1  # where the preset asks for a larger share of the pixels, cuts are exact
+FEW_PIXELS = 40_000  # so are those of smaller pictures, which take no longer
 
 
 def segment(
@@ -32,7 +33,8 @@ def segment(
     no colour sample but stay in the graph. `overrides` replace numbers of the preset. The answer is a CPU tensor, and
     the same on every call. Energy: see `graph_cut`, with F_p = -log p, B_p = -log(1 - p), of which only the difference
     matters and is clipped, p = L_f / (L_f + L_b), L = uniform_weight + (1 - uniform_weight) mixture, and seeds that
-    cannot change. Preset `paper` finds its minimum, `vgg` comes near it, see `coarse_to_fine`. Preset `best` has
+    cannot change. Preset `paper` finds its minimum, `vgg` in large pictures comes near it, see
+    `coarse_to_fine`. Preset `best` has
     another energy, see `evidence`, and keeps every large part.
 
     A map with no pixel above its background quantile (a constant one) says nothing: the answer is the whole picture.
@@ -81,9 +83,9 @@ def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> 
 
 
 def _solver(graph: Graph, numbers: Preset) -> Callable[[Array], Mask]:
-    """Costs F - B (n,) -> the foreground (n,): coarse to fine, but exact where seeds are many, as in preset `paper`:
-    they break regions into pieces that coarse graphs miss, and leave little to cut."""
-    if numbers.background_seeds + 1 - numbers.foreground_seeds > MANY_SEEDS:
+    """Costs F - B (n,) -> the foreground (n,): coarse to fine, but exact in small pictures and where seeds are many,
+    as in preset `paper`: they break regions into pieces that coarse graphs miss, and leave little to cut."""
+    if graph.count < FEW_PIXELS or numbers.background_seeds + 1 - numbers.foreground_seeds > MANY_SEEDS:
         exact = Cuts(graph)
         return lambda costs: exact.cut(costs)[0]
     return CoarseToFine(graph, numbers.energy_scale).cut
