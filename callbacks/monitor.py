@@ -1,6 +1,7 @@
 """When training is looked at: periods in epochs or steps, kept within a share of the training time."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
@@ -18,7 +19,7 @@ from deepinside.models.convnet import ConvNet
 MAX_OVERHEAD = 0.05
 
 
-class Monitor(Callback):
+class Monitor(Callback, ABC):
     """Calls `look(trainer, module)` while training: after the first epoch and then every `every` epochs, or every
     `every` steps of the optimiser; 0: never.
 
@@ -40,9 +41,9 @@ class Monitor(Callback):
         self.strips: Sequence[Looks] = ()  # what a look keeps, for those to come
         self.fixed: list[WholePicture] | None = None
 
+    @abstractmethod
     def look(self, trainer: Trainer, module: LightningModule) -> None:
         """What is done: every process comes here at the same step."""
-        raise NotImplementedError
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         require_pictures(self, trainer, pl_module, self.given)

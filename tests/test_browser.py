@@ -135,7 +135,7 @@ def test_tensorboard_shows_pictures_that_grow(browser: WebDriver, tensorboard: s
         text, widths = browser.execute_script(WALK)
         return tag in text and "Tags matching filter 3 cards" in text and sum(width > 200 for width in widths) >= 2
 
-    wait_for(pictures, f"pictures of {tag}")
+    assert wait_for(pictures, f"pictures of {tag}")
 
 
 def test_tensorboard_shows_localisation_curves(browser: WebDriver, tensorboard: str, trained: Run) -> None:
@@ -148,9 +148,9 @@ def test_tensorboard_shows_localisation_curves(browser: WebDriver, tensorboard: 
         text, _ = browser.execute_script(WALK)
         return "Tags matching filter 3 cards" in text and all(f"{row} /gt_known" in text for row in rows)
 
-    wait_for(told, "three cards of the ground-truth known accuracy")
+    assert wait_for(told, "three cards of the ground-truth known accuracy")
     words = [f" {value:.4g} " for value in last]
-    wait_for(lambda: all(word in browser.execute_script(WALK)[0] for word in words), f"the last values {words}")
+    assert wait_for(lambda: all(word in browser.execute_script(WALK)[0] for word in words), f"the last values {words}")
 
 
 def test_tensorboard_lists_true_hyper_parameters_and_results(
@@ -169,7 +169,7 @@ def test_tensorboard_lists_true_hyper_parameters_and_results(
         _, there, table = text.partition("Trial ID")
         return bool(there) and all(word in table for pair in wanted.items() for word in pair)
 
-    wait_for(told, f"a table with {wanted}")
+    assert wait_for(told, f"a table with {wanted}")
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_bars_lead_to_their_pictures(report: WebDriver, trained: Run) -> None:
     judge, counts = "first_guess", trained.metrics["errors"]["first_guess"]
     kind = list(counts)[-1]
     click(report, f".bars a[href='#judge={judge}&kind={kind}']")
-    wait_for(lambda: len(shown(report)) == counts[kind], f"the {counts[kind]} pictures of kind {kind}")
+    assert wait_for(lambda: len(shown(report)) == counts[kind], f"the {counts[kind]} pictures of kind {kind}")
 
 
 def test_the_theme_is_switched_and_remembered(report: WebDriver) -> None:
