@@ -1,11 +1,8 @@
 """Runs on data without boxes: what is recorded of each picture, its report, and a comparison of two such runs."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,23 +25,14 @@ from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.runs import Run, open_run
 
 from . import trees
+from .test_train import run
 
-ROOT = Path(__file__).resolve().parent.parent
 PICTURES, KEPT = 15, 9
 SMALL = (
     *("model.name=shapes_convnet", "data.crop=64", "data.resize=70", "data.workers=0", "data.batch_size=16"),
     *("trainer.accelerator=cpu", "class_models.count=0", "saliency.images=0"),
     *("sanity.images=0", f"localisation.kept={KEPT}"),
 )
-
-
-def script(name: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    command = [sys.executable, str(ROOT / name), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == code, done.stderr[-3000:]
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +46,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             trees.save(root / name / f"{i:02}.jpg", number)
     (root / "g" / "39.jpg").write_bytes(b"no picture")
     data = ("data.name=folder", f"data.root={root}")
-    script("train.py", *data, *SMALL, "trainer.max_epochs=5", "seed=1", f"out={folder / 'runs' / 'a'}")
+    run("train.py", *data, *SMALL, "trainer.max_epochs=5", "seed=1", f"out={folder / 'runs' / 'a'}")
     two = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1", "optim.lr=0.0001")
-    script("train.py", *data, *SMALL, "seed=2", *two, f"out={folder / 'runs' / 'b'}")
+    run("train.py", *data, *SMALL, "seed=2", *two, f"out={folder / 'runs' / 'b'}")
     return folder / "runs"
 
 
@@ -130,7 +118,7 @@ def test_the_report_has_a_gallery_of_classes_alone(runs: Path) -> None:
 
 def test_two_runs_are_compared(runs: Path, tmp_path: Path) -> None:
     folders = f"runs={runs / 'a'},{runs / 'b'}"
-    said = script("analyse.py", "task=compare", folders, f"out={tmp_path / 'out'}").stdout
+    said = run("analyse.py", "task=compare", folders, f"out={tmp_path / 'out'}").stdout
     assert "classification top-1 error" in said
     found = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert found["images"] == PICTURES
@@ -162,7 +150,7 @@ def test_the_advice_for_a_run_without_records_works(runs: Path, tmp_path: Path) 
     with pytest.raises(UserError) as refusal:
         compare([open_run(runs / "a"), open_run(old)])
     [advice] = re.findall(r"`python train.py (resume=\S+)`", str(refusal.value))
-    script("train.py", advice, "trainer.devices=1", "trainer.strategy=auto")
+    run("train.py", advice, "trainer.devices=1", "trainer.strategy=auto")
     again, before = open_run(old).pictures, open_run(runs / "b").pictures
     for one, other in zip(again, before, strict=True):
         assert (one.index, one.image, one.classification) == (other.index, other.image, other.classification)
