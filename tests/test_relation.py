@@ -218,7 +218,7 @@ def test_layers_behind_split_tensors_are_listed() -> None:
     assert max(layer.difference or 0 for layer in layers if layer.kind != "ReLU") < 1e-12
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
 def test_layers_that_cannot_be_followed_are_refused() -> None:
     script = torch.jit.trace(nn.Conv2d(4, 4, 1), torch.rand(1, 4, 4, 4))
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), script, nn.Conv2d(4, 2, 4), nn.Flatten())

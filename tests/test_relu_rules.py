@@ -167,7 +167,7 @@ def test_a_net_without_rectifiers_is_refused() -> None:
         reconstruct(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.rand(1, 3, 2, 2), "guided")
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
 @pytest.mark.parametrize("plain", [[], [nn.ReLU()]], ids=["alone", "beside a plain one"])
 def test_scripted_rectifiers_are_refused_not_overlooked(plain: list[nn.Module]) -> None:
     scripted = torch.jit.trace(nn.Sequential(nn.Flatten(), nn.Linear(12, 2), nn.ReLU()), torch.rand(1, 3, 2, 2))

@@ -49,8 +49,8 @@ def saliency(
       (N, classes), (N,) -> (N,).
     reduction: over the channels. `max` max|w| (paper), `l1` sum|w|, `l2` sqrt(sum w^2), `sum` (signed), `none`: w.
     autocast: torch.bfloat16 or torch.float16 for the passes through the net.
-    strategy: `auto` (large jobs learn the fastest on their first pictures, and the process remembers it), or `loop`,
-      `batched`, `repeated`: equal up to rounding; name one for the same bits in every process.
+    strategy: `auto` (on a CPU, large jobs learn the fastest on their first pictures, and the process remembers it; on a
+      GPU `loop`), or `loop`, `batched`, `repeated`: equal up to rounding; name one for the same bits in every process.
     memory: bytes that the kept activity may take; None: half of what is free.
     Returns (N, K, H, W), or (N, H, W) for classes (N,), with channels (..., C, H, W) for `none`; in scores per unit of
     the input (gradient_x_input and integrated_gradients: in scores).
