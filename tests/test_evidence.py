@@ -30,8 +30,8 @@ def test_evidence_by_hand() -> None:
     prior = np.empty((6, 8))
     for y, x in np.ndindex(6, 8):
         r2 = ((y + 0.5) / 6 - 0.5) ** 2 + ((x + 0.5) / 8 - 0.5) ** 2
-        prior[y, x] = 0.8 + 0.2 * np.exp(-8 * r2)
-    expected = prior * raw**1.5
+        prior[y, x] = 0.6 + 0.4 * np.exp(-10 * r2)
+    expected = prior * raw**2.25
     assert found == pytest.approx(expected / expected.mean())
     assert evidence(np.ones((6, 8)), np.ones((6, 8)), replace(NUMBERS, rim=1.0)) == pytest.approx(np.ones((6, 8)))
 
@@ -185,14 +185,17 @@ def looked(model: nn.Module, frame: Tensor, label: int = 0, **numbers: float) ->
     return look_around(model, frame, crops, lambda scores: torch.tensor([label]), replace(NUMBERS, **numbers))
 
 
-def test_the_frame_alone_is_the_posterior_times_the_gradient() -> None:
+def test_the_frame_alone_is_the_posterior_times_the_gradients_of_two_layers() -> None:
     frame, model = patch(256, 320)[0].float() / 255, Reds()
     expected = []
     for picture in (frame, frame.flip(-1)):
-        inner = model.features[:3](picture[None]).detach().requires_grad_()
-        score = model.features[3](inner).square().sum((2, 3))[0, 0]
-        map_ = torch.autograd.grad(score, inner)[0].abs().sum(1, keepdim=True)
-        seen = model(picture[None]).softmax(1)[0, 0] ** 2 * map_ / map_.mean()
+        planes = []
+        for depth in (3, 4):  # strides 8 and 16
+            inner = model.features[:depth](picture[None]).detach().requires_grad_()
+            score = model.features[depth:](inner).square().sum((2, 3))[0, 0]
+            map_ = torch.autograd.grad(score, inner)[0].square().sum(1, keepdim=True).sqrt()
+            planes.append(functional.interpolate(map_ / map_.mean(), (32, 40), mode="bilinear"))
+        seen = model(picture[None]).softmax(1)[0, 0] ** 2 * (planes[0] + planes[1]) / 2
         expected.append(functional.interpolate(seen, (256, 320), mode="bilinear")[0, 0].detach())
     found = looked(model, frame, spacing=0.0, confidence=2.0).maps[0]
     assert torch.allclose(found, (expected[0] + expected[1].flip(-1)) / 2, atol=1e-4)
@@ -260,6 +263,21 @@ def test_a_net_that_asserts_its_size_sees_the_frame_as_a_square() -> None:
     assert iou(found.box[None], truth[None]).item() > 0.5
 
 
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("no"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_is_not_taken_for_a_net_of_one_size(error: RuntimeError) -> None:
+    class Large(Reds):
+        def forward(self, images: Tensor) -> Tensor:
+            if images.shape[-1] > 224:
+                raise error
+            return super().forward(images)
+
+    with pytest.raises(RuntimeError) as raised:
+        locate(Large(), patch(256, 320)[0], ten_crops(256, 320, 224), 0, preset="best", guesses=1)
+    assert raised.value is error
+
+
 @pytest.mark.parametrize("size", [(224, 224), (224, 700), (300, 226)])
 def test_looks_leave_the_net_as_it_was_and_give_finite_maps(size: tuple[int, int]) -> None:
     model = Reds().train()
@@ -285,6 +303,8 @@ def test_a_second_guess_comes_right_after_the_first_of_its_class() -> None:
         locate(Reds(), frame, crops, second_guesses=1)
     with pytest.raises(UserError, match="at most half of the 2 guesses, not 2"):
         locate(Reds(), frame, crops, preset="best", guesses=2, second_guesses=2)
+    with pytest.raises(ValueError, match="guesses=0 finds the box of the picture's own class alone"):
+        locate(Reds(), frame, crops, preset="best", guesses=0)
     with pytest.raises(ValueError, match=r"class indices must be int64 in 0\.\.1"):
         locate(Reds(), frame, crops, 7, preset="best", guesses=2)
     with pytest.raises(UserError, match="blurs its own maps"):

@@ -1,3 +1,5 @@
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,52 +22,66 @@ def small_net() -> nn.Sequential:
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "side"),
+    ("name", "layers", "side"),
     [
-        ("alexnet", "features.4", 224),  # the rectified conv2
-        ("vgg16", "features.22", 224),  # relu4_3
-        ("resnet18", "layer2", 224),
-        ("resnet50", "layer2", 224),  # not the branch of layer3.0 that is still at stride 8
-        ("mobilenet_v2", "features.6", 224),
-        ("squeezenet1_1", "features.7", 256),
-        ("densenet121", "features.transition2.conv", 96),
-        ("simonyan2013", "norm2", 224),
-        ("shapes_convnet", "relu5", 64),
+        ("alexnet", ["features.4", "features.11"], 224),  # the rectified conv2 and conv5
+        ("vgg16", ["features.22", "features.29"], 224),  # relu4_3, relu5_3
+        ("resnet18", ["layer2", "layer3"], 224),
+        ("resnet50", ["layer2", "layer3"], 224),  # not the branch of layer3.0 that is still at stride 8
+        ("mobilenet_v2", ["features.6", "features.13"], 224),
+        ("squeezenet1_1", ["features.7", "features.11"], 256),  # not [12]: nothing but its mean comes after it
+        ("densenet121", ["features.transition2.conv", "features.transition3.conv"], 96),
+        ("simonyan2013", ["norm2", "relu5"], 224),
+        ("shapes_convnet", ["relu5", "pool5"], 64),
     ],
 )
-def test_the_layer_follows_from_the_architecture(name: str, layer: str, side: int) -> None:
+def test_the_layers_follow_from_the_architecture(name: str, layers: list[str], side: int) -> None:
     own = {"simonyan2013": simonyan2013, "shapes_convnet": shapes_convnet}
     net = own[name](10) if name in own else get_model(name, weights=None)
-    with torch.device("cpu"), gradients_on(net) as bare:
-        graph = InnerGraph(bare, torch.rand(1, 3, side, side))
-    assert graph.layer == layer
-    assert all(not module._forward_hooks for module in net.modules())
+    for wrapped, prefix in ((net, ""), (nn.Sequential(OrderedDict(net=net)), "net.")):
+        with torch.device("cpu"), gradients_on(wrapped) as bare:
+            graph = InnerGraph(bare, torch.rand(1, 3, side, side))
+        assert graph.layers == [prefix + layer for layer in layers]
+        assert all(not module._forward_hooks and not module._forward_pre_hooks for module in net.modules())
 
 
-@pytest.mark.parametrize(("stride", "depth"), [(2, 2), (4, 4), (8, 6)])
-def test_the_map_is_the_gradient_there_by_hand(stride: int, depth: int) -> None:
+@pytest.mark.parametrize(
+    ("strides", "depths"), [((2,), [2]), ((4,), [4]), ((8,), [6]), ((4, 8), [4, 6]), ((8, 16), [6])]
+)
+def test_the_maps_are_the_gradients_there_by_hand(strides: tuple[int, ...], depths: list[int]) -> None:
+    """Stride 16 is that of the last convolution's own output: no other one follows on it."""
     net, images = small_net(), torch.rand(2, 3, 48, 64, dtype=torch.float64)
     with gradients_on(net) as bare:
-        graph = InnerGraph(bare, images, stride)
-        maps = graph.maps(torch.tensor([2, 0]))
-    inner = net[:depth](images).detach().requires_grad_()
-    scores = net[depth:](inner)
-    assert graph.scores == pytest.approx(scores.detach())
-    for k, label in enumerate((2, 0)):
-        expected = torch.autograd.grad(scores[:, label].sum(), inner, retain_graph=True)[0].abs().sum(1)
-        assert maps[:, k] == pytest.approx(expected)
-        assert expected.any()
+        graph = InnerGraph(bare, images, strides)
+        layers = graph.maps(torch.tensor([2, 0]))
+    assert len(layers) == len(depths)
+    for maps, depth in zip(layers, depths, strict=True):
+        inner = net[:depth](images).detach().requires_grad_()
+        scores = net[depth:](inner)
+        assert graph.scores == pytest.approx(scores.detach())
+        for k, label in enumerate((2, 0)):
+            expected = torch.autograd.grad(scores[:, label].sum(), inner, retain_graph=True)[0].square().sum(1).sqrt()
+            assert maps[:, k] == pytest.approx(expected)
+            assert expected.any()
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@pytest.mark.parametrize(("head", "layer"), [(nn.Flatten(), "7"), (nn.AdaptiveAvgPool2d(1), "5")])
+def test_a_full_layer_on_the_map_looks_at_many_places_too(head: nn.Module, layer: str) -> None:
+    inputs = 7 * 16 if isinstance(head, nn.Flatten) else 7
+    net = nn.Sequential(*small_net()[:8], head, nn.Flatten(), nn.Linear(inputs, 3).double())
+    with gradients_on(net) as bare:
+        assert InnerGraph(bare, torch.rand(1, 3, 64, 64, dtype=torch.float64), (16,)).layers == [layer]
 
 
 def test_it_works_under_inference_mode_and_leaves_the_picture_alone() -> None:
     net, images = small_net(), torch.rand(1, 3, 32, 32, dtype=torch.float64)
     with gradients_on(net) as bare:
-        expected = InnerGraph(bare, images).maps(torch.tensor([1]))
+        (expected,) = InnerGraph(bare, images).maps(torch.tensor([1]))
     with torch.inference_mode():
         label = torch.tensor([1])
         with gradients_on(net) as bare:
-            assert torch.equal(InnerGraph(bare, images).maps(label), expected)
+            assert torch.equal(InnerGraph(bare, images).maps(label)[0], expected)
     assert not images.requires_grad
 
 
@@ -74,7 +90,10 @@ def test_a_net_without_such_a_map_is_told_of() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return images.flatten(1)[:, :3]
 
-    with gradients_on(Patches()) as bare, pytest.raises(UserError, match="Patches has no activation map of stride 8"):
+    with (
+        gradients_on(Patches()) as bare,
+        pytest.raises(UserError, match="Patches has no activation map of stride 8 or 16"),
+    ):
         InnerGraph(bare, torch.rand(1, 3, 32, 32))
 
 

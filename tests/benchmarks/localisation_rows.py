@@ -15,7 +15,6 @@ from deepinside.boxes import centre_box, mask_to_box, scale_boxes, to_whole_pixe
 from deepinside.data.module import WholePicture
 from deepinside.errors import UserError
 from deepinside.localisation.locate import locate
-from deepinside.localisation.presets import Evidence, find_preset
 from deepinside.localisation.segment import largest_component, object_box
 from deepinside.metrics import MEASURES, score_picture
 from deepinside.models.convnet import ConvNet
@@ -37,7 +36,7 @@ TABLE = (WHOLE, CENTRE, THRESHOLDED, CAM, PAPER, VGG, VGG_SQUARE, BEST, TWICE)
 GRADIENT_RULES = (*((share, "max") for share in (0.2, 0.3, 0.4, 0.5)), *((share, "mean") for share in (1.0, 1.25, 1.5)))
 CAM_RULES = ((0.15, "max"), (0.2, "max"), (0.25, "max"))
 
-GRADIENT, STRIDE_8 = "gradient", "stride_8"
+GRADIENT, INNER = "gradient", "inner"
 AVERAGING = {"smoothgrad": {"samples": 4}, "integrated_gradients": {"steps": 8}}
 ATTRIBUTIONS = {
     GRADIENT: "gradient (paper)",
@@ -47,7 +46,7 @@ ATTRIBUTIONS = {
     "guided": "guided back-prop",
     "deconvnet": "DeconvNet",
     "cam": "CAM, its positive part",
-    STRIDE_8: "gradient at stride 8 (`best`)",
+    INNER: "gradient at strides 8 and 16 (`best`)",
 }
 CUTS = {
     "`paper`": ("paper", 0.0),
@@ -137,19 +136,15 @@ def attribution_map(convnet: ConvNet, image: Tensor, label: int, name: str) -> T
     if name == "cam":
         return activation_map(convnet, image, label)
     both, classes = torch.stack([image, image.flip(-1)]), torch.tensor([label])
-    if name == STRIDE_8:
+    if name == INNER:
         with gradients_on(convnet) as bare:
-            maps = InnerGraph(bare, both, _best().stride).maps(classes)
-        maps = functional.interpolate(maps, image.shape[1:], mode="bilinear")[:, 0]
+            layers = InnerGraph(bare, both).maps(classes)
+        even = [layer / layer.mean((2, 3), keepdim=True) for layer in layers]
+        planes = [functional.interpolate(layer, image.shape[1:], mode="bilinear")[:, 0] for layer in even]
+        maps = torch.stack(planes).mean(0)
     else:
         maps = saliency(convnet, both, classes.repeat(2), name, strategy="loop", **AVERAGING.get(name, {}))
     return ((maps[0] + maps[1].flip(-1)) / 2).cpu()
-
-
-def _best() -> Evidence:
-    numbers = find_preset("best")
-    assert isinstance(numbers, Evidence)
-    return numbers
 
 
 def _thresholded(

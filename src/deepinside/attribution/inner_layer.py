@@ -1,10 +1,11 @@
-"""Where inside a net a class score is decided: the gradient at an inner layer instead of at the picture.
+"""Where inside a net a class score is decided: the gradient at inner layers instead of at the picture.
 
-Deep layers know the class but not the place, the picture the place but too many details; in between lies a layer whose
-gradient covers the whole object. Which one that is follows from the architecture alone: see `InnerGraph`.
+Deep layers know the class but not the place, the picture the place but too many details; in between lie layers whose
+gradient covers the whole object. Which ones these are follows from the architecture alone: see `InnerGraph`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,54 +15,95 @@ from deepinside.errors import UserError
 
 
 class InnerGraph:
-    """One forward pass whose graph is kept from A on, the last activation map at a stride of about `stride`.
+    """One forward pass whose graph is kept from the last activation map at a stride of about 8, and of about 16.
 
     A is the output of the module that, in the order of the forward pass, is the last to finish with a map (N, c, h, w)
-    of round(log2(H / h)) <= log2(stride): for stride 8 at 224x224 the last one of 28 rows, or of 27 where strides were
-    not padded. Modules inside a block whose own output is smaller do not count, since branches pass them by. That is
-    relu4_3 of VGG-16, the rectified conv2 of AlexNet, layer2 of ResNets, features[7] of SqueezeNet 1.1.
-    images: (N, C, H, W); to be used within `gradients_on`, with the model that it gives. scores: (N, classes), before
-    the soft-max. UserError where the net has no such map (vision transformers).
+    of round(log2(H / h)) <= log2(stride), for stride 8 at 224x224 the last one of 28 rows, or of 27 where strides were
+    not padded; and on which the net goes on to look at several places at once, by a convolution or a full layer: behind
+    the last of these the gradient hardly depends on the place. Modules inside a block do not count where the block's
+    own output is smaller, or the block looks on, since branches pass them by. A is relu4_3 and relu5_3 of VGG-16, the
+    rectified conv2 and conv5 of AlexNet, layer2 and layer3 of ResNets, features[7] and [11] of SqueezeNet 1.1. One
+    that is the last at both strides comes once.
+    images: (N, C, H, W); to be used within `gradients_on`, with the model that it gives. layers: names, the shallowest
+    first. scores: (N, classes), before the soft-max. UserError where the net has no such map (vision transformers).
     """
 
-    def __init__(self, bare: nn.Module, images: Tensor, stride: int = 8, channels_last: bool = False) -> None:
-        names = {module: name for name, module in bare.named_modules() if name}
-        maps: list[tuple[str, Tensor]] = []
-        deeper: list[str] = []
-        limit = stride * math.sqrt(2)  # half-way, in octaves, to the next stride
-
-        def keep(module: nn.Module, _: Any, output: Any) -> None:
-            if not _is_map(output, images):
-                return
-            if images.shape[-2] / output.shape[-2] < limit:
-                maps.append((names[module], output))
-            elif not isinstance(module, nn.Sequential):
-                deeper.append(names[module] + ".")
-
-        hooks = [module.register_forward_hook(keep) for module in names]
+    def __init__(
+        self, bare: nn.Module, images: Tensor, strides: Sequence[int] = (8, 16), channels_last: bool = False
+    ) -> None:
+        record = _Record(bare, images)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
         try:
-            layout = torch.channels_last if channels_last else torch.contiguous_format
             self._scores: Tensor = bare(images.detach().clone(memory_format=layout).requires_grad_())
         finally:
-            for hook in hooks:
-                hook.remove()
-        if not maps:
-            raise UserError(
-                f"{type(bare).__name__} has no activation map of stride {stride} or less to take a gradient"
-            )
-        outside = [kept for kept in maps if not kept[0].startswith(tuple(deeper))]
-        self.layer, self._activation = (outside or maps)[-1]
+            record.end()
+        chosen = {name: activation for stride in strides for name, activation in record.last(stride)}
+        if not chosen:
+            limits = " or ".join(map(str, strides))
+            raise UserError(f"{type(bare).__name__} has no activation map of stride {limits} to take a gradient at")
+        self.layers = list(chosen)
+        self._activations = list(chosen.values())
         self.scores = self._scores.detach()
 
-    def maps(self, classes: Tensor) -> Tensor:
-        """G_ij = sum_k |dS_c/dA_kij|: classes (K,), the same for every picture -> (N, K, h, w), values >= 0.
+    def maps(self, classes: Tensor) -> list[Tensor]:
+        """G_ij = ||dS_c/dA_ij||_2 over A's channels: classes (K,), the same for every picture -> for each layer
+        (N, K, h, w), values >= 0.
 
         Back-prop alone: no activation is multiplied in, and no parameter's gradient is computed. One backward pass from
-        the scores to A for each class.
+        the scores to the shallowest layer for each class.
         """
         columns = self._scores[:, classes.clone()].sum(0)
-        grads = [torch.autograd.grad(score, self._activation, retain_graph=True)[0] for score in columns]
-        return torch.stack([grad.abs().sum(1) for grad in grads], 1)
+        grads = [torch.autograd.grad(score, self._activations, retain_graph=True) for score in columns]
+        return [torch.stack([grad.norm(dim=1) for grad in layer], 1) for layer in zip(*grads, strict=True)]
+
+
+class _Record:
+    """What a forward pass leaves behind: the maps in the order in which they are finished, and which module was the
+    last to look at several places of a map at once."""
+
+    def __init__(self, bare: nn.Module, images: Tensor) -> None:
+        self._images = images
+        self._names = {module: name for name, module in bare.named_modules() if name}
+        self._maps: list[tuple[str, Tensor]] = []
+        self._blocks: list[tuple[str, float]] = []  # names of what ends in a map, but for Sequentials; its stride
+        self._last = ""
+        self._before_last = 0  # maps that were finished by then
+        self._full = False
+        self._hooks = [module.register_forward_hook(self._keep) for module in self._names]
+        self._hooks += [module.register_forward_pre_hook(self._note) for module in self._names]
+
+    def end(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def last(self, stride: int) -> list[tuple[str, Tensor]]:
+        """The name and the map, if there is one."""
+        limit = stride * math.sqrt(2)  # half-way, in octaves, to the next stride
+        inside = [name + "." for name, own in self._blocks if own >= limit]
+        around = [name + "." for name, _ in self._blocks if self._last.startswith(name + ".")]
+        shallow = [kept for kept in self._maps if self._stride(kept[1]) < limit]
+        outside = [kept for kept in shallow if not kept[0].startswith(tuple(inside))]
+        seen = {name for name, _ in self._maps[: self._before_last]}
+        followed = [kept for kept in outside if kept[0] in seen and not kept[0].startswith(tuple(around))]
+        return (followed or outside or shallow)[-1:]
+
+    def _stride(self, activation: Tensor) -> float:
+        return float(self._images.shape[-2] / activation.shape[-2])
+
+    def _keep(self, module: nn.Module, _: Any, output: Any) -> None:
+        if _is_map(output, self._images):
+            self._maps.append((self._names[module], output))
+            if not isinstance(module, nn.Sequential):
+                self._blocks.append((self._names[module], self._stride(output)))
+
+    def _note(self, module: nn.Module, _: Any) -> None:
+        if isinstance(module, nn.Linear) and self._maps and not self._full:
+            self._full = True  # later ones see no map
+            several = module.in_features > self._maps[-1][1].shape[1]
+        else:
+            several = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
+        if several:
+            self._last, self._before_last = self._names[module], len(self._maps)
 
 
 def _is_map(output: Any, images: Tensor) -> bool:

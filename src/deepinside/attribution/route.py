@@ -155,11 +155,16 @@ def unless_out_of_memory(work: Callable[[], T], may_fail: bool = True) -> T | No
     try:
         return work()
     except RuntimeError as error:
-        if not may_fail or not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+        if not may_fail or not is_out_of_memory(error):
             raise
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """A GPU's has a type of its own, a CPU's only a message."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def fitting(bare: nn.Module, images: Tensor, classes: int, what: Pass, strategy: str, memory: int | None) -> int:

@@ -57,6 +57,8 @@ def locate(
     numbers = find_preset(preset)
     if second_guesses and not isinstance(numbers, Evidence):
         raise UserError(f"localisation.second_guesses: preset '{preset}' has one box a class; preset 'best' has two")
+    if guesses < 1 and label < 0:
+        raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")
     if 2 * second_guesses > guesses:
         raise UserError(f"second_guesses must be at most half of the {guesses} guesses, not {second_guesses}")
     if blur and isinstance(numbers, Evidence):

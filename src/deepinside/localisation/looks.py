@@ -1,11 +1,12 @@
 """Preset `best` on one picture: what a class hangs on, seen in the whole picture and in windows of several sizes.
 
-Every look v, at the frame or at a window of it, gives G_v, the gradient at an inner layer (`attribution.inner_layer`),
-and P_v, the class's soft-max posterior. A small window shows a small object at the size that the net was trained on,
-and the posterior tells whether there is anything of the class in it:
+Every look v, at the frame or at a window of it, gives G_v, the mean of the gradients at two inner layers
+(`attribution.inner_layer`), each over its own mean, and P_v, the class's soft-max posterior. A small window shows a
+small object at the size that the net was trained on, and the posterior tells whether there is anything of the class in
+it:
 
-    M = <P^g G / mean G> of the frame and its mirrored twin
-        + mean over sizes s of [ sum over the windows v of size s of P_v^g (G_v / mean G_v) sqrt(|frame| / |v|) ] / n_s
+    M = <P^g G> of the frame and its mirrored twin
+        + mean over sizes s of [ sum over the windows v of size s of P_v^g G_v sqrt(|frame| / |v|) ] / n_s
 
 g: `confidence`; n_s: how many windows of that size cover a pixel. Back-prop alone: no activation is multiplied in.
 """
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.crops import Crop, dense_crops
 from deepinside.attribution.inner_layer import InnerGraph
-from deepinside.attribution.route import in_best_layout
+from deepinside.attribution.route import in_best_layout, is_out_of_memory
 from deepinside.attribution.scores import check_classes
 from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.presets import Evidence
@@ -70,9 +71,9 @@ def _frame_look(bare: nn.Module, frame: Tensor, side: int, classes: Tensor, numb
     both = torch.stack([frame, frame.flip(-1)])
     try:
         found = _looks(bare, both, classes, numbers)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError, ValueError):  # how nets refuse a size differs
+    except (RuntimeError, AssertionError, ValueError) as error:  # how nets refuse a size differs
+        if is_out_of_memory(error):
+            raise
         found = _looks(bare, _to_side(both, side), classes, numbers)
     plain, mirrored = found
     return functional.interpolate(((plain + mirrored.flip(-1)) / 2)[None], frame.shape[1:], mode="bilinear")[0]
@@ -102,12 +103,14 @@ def _to_side(pictures: Tensor, side: int) -> Tensor:
 
 
 def _looks(bare: nn.Module, pictures: Tensor, classes: Tensor, numbers: Evidence) -> Tensor:
-    """P^g G / mean G of every picture and class: (N, 3, h, w) -> (N, K, h', w'); a map of zeros stays one."""
+    """P^g G of every picture and class: (N, 3, h, w) -> (N, K, h', w'); a layer's map of zeros stays one."""
 
-    def once(channels_last: bool) -> tuple[Tensor, Tensor]:
-        graph = InnerGraph(bare, pictures, numbers.stride, channels_last)
-        return graph.maps(classes).float(), graph.scores.float().log_softmax(1)[:, classes.to(graph.scores.device)]
+    def once(channels_last: bool) -> tuple[list[Tensor], Tensor]:
+        graph = InnerGraph(bare, pictures, channels_last=channels_last)
+        maps = [layer.float() for layer in graph.maps(classes)]
+        return maps, graph.scores.float().log_softmax(1)[:, classes.to(graph.scores.device)]
 
-    maps, log_posteriors = in_best_layout(bare, pictures, once)
-    weights = (numbers.confidence * log_posteriors).exp() / maps.mean((2, 3)).clamp(min=torch.finfo(maps.dtype).tiny)
-    return maps * weights[..., None, None]
+    layers, log_posteriors = in_best_layout(bare, pictures, once)
+    even = [layer / layer.mean((2, 3), keepdim=True).clamp(min=torch.finfo(layer.dtype).tiny) for layer in layers]
+    fine = [functional.interpolate(layer, even[0].shape[2:], mode="bilinear") for layer in even]
+    return torch.stack(fine).mean(0) * (numbers.confidence * log_posteriors).exp()[..., None, None]

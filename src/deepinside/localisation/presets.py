@@ -43,34 +43,33 @@ class Preset:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Every number of preset `best`. All were chosen once, on 450 validation pictures of ILSVRC with SqueezeNet 1.1.
+    """Every number of preset `best`. All were chosen once, on 450 validation pictures of ILSVRC with two SqueezeNets.
 
     Lengths are in cells of a working grid of short side `grid`; the evidence F has the mean 1 (see `evidence`).
     """
 
     grid: int = 64  # short side of the working grid, cells; smaller pictures keep their size
-    stride: int = 8  # of the layer whose gradient `locate` takes
-    blur: float = 2.0  # sigma of a Gaussian over the map
-    power: float = 1.5  # of the blurred map
-    rim: float = 0.8  # centre prior: the factor far from the centre, where it is 1 in the middle
-    prior_decay: float = 8.0  # centre prior: exp(-this r^2), r from the centre in widths and heights
-    level: float = 1.0  # F at which evidence speaks neither for object nor background
+    blur: float = 1.75  # sigma of a Gaussian over the map
+    power: float = 2.25  # of the blurred map
+    rim: float = 0.6  # centre prior: the factor far from the centre, where it is 1 in the middle
+    prior_decay: float = 10.0  # centre prior: exp(-this r^2), r from the centre in widths and heights
+    level: float = 0.9  # F at which evidence speaks neither for object nor background
     evidence_clip: float = 3.0  # largest |F - level|
-    colour_weight: float = 0.1  # of the colours' log-odds: weak, strong ones lose accuracy
+    colour_weight: float = 0.15  # of the colours' log-odds: weak, strong ones lose accuracy
     colour_clip: float = 5.0  # largest |log-odds| of the colours
     foreground_samples: float = 0.95  # paper: object colours from F >= this quantile
     background_samples: float = 0.30  # paper: background colours from F <= this quantile
     uniform_weight: float = 0.05  # share of a uniform density in each colour model; VGG's
     bins: int = 8  # of a colour histogram, each channel
-    strength: float = 0.7  # pairwise weight at no contrast
+    strength: float = 1.4  # pairwise weight at no contrast
     beta_factor: float = 2.0  # beta = 1 / (this mean ||dI||^2); GrabCut's
-    components: float = 0.5  # parts of at least this share of the largest one's area belong to the object
-    mass_power: float = 2.0  # the mass box is of F to this power ...
+    components: float = 0.6  # parts of at least this share of the largest one's area belong to the object
+    mass_power: float = 1.75  # the mass box is of F to this power ...
     mass_tail: float = 0.05  # ... and leaves this share of it out on each side
-    mass_share: float = 0.5  # of the mass box in the mean of both boxes
-    confidence: float = 0.35  # power of the class's posterior, which weighs the looks (see `looks`)
+    mass_share: float = 0.25  # of the mass box in the mean of both boxes
+    confidence: float = 0.2  # power of the class's posterior, which weighs the looks (see `looks`)
     spacing: float = 0.1875  # between windows, at most, in the frame's short side; 0: the frame alone, far cheaper
-    tight_level: float = 1.75  # `level` of the second guess for a class, whose box is the largest part's alone
+    tight_level: float = 2.5  # `level` of the second guess for a class, whose box is the largest part's alone
 
     def __post_init__(self) -> None:
         if not 0 <= self.background_samples < self.foreground_samples <= 1:
@@ -85,7 +84,7 @@ class Evidence:
         ):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"{name} must be in [{low}, {high}], not {getattr(self, name)}")
-        for name in ("grid", "stride", "power", "beta_factor", "bins", "mass_power", "evidence_clip", "uniform_weight"):
+        for name in ("grid", "power", "beta_factor", "bins", "mass_power", "evidence_clip", "uniform_weight"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} must be > 0, not {getattr(self, name)}")
         for name in ("blur", "strength", "confidence", "colour_weight", "colour_clip", "prior_decay"):
