@@ -72,12 +72,13 @@ def evidence(saliency: Array, weight: Array, numbers: Evidence) -> Array:
 
 def evidence_map(saliency: Tensor, numbers: Evidence) -> Tensor:
     """F / level of a map that covers the whole picture, at its size: (H, W) >= 0 -> float32 (H, W); above 1 it speaks
-    for the object."""
+    for the object. 1 throughout for a constant map, which says nothing."""
     height, width = saliency.shape
     scale = min(1.0, numbers.grid / min(height, width))
     small = _shrink(saliency.cpu()[None], (max(1, round(height * scale)), max(1, round(width * scale))))[0]
-    found = evidence(small, np.ones_like(small), numbers) if np.ptp(small) else np.ones_like(small)
-    planes = torch.from_numpy(found / numbers.level)[None, None].float()
+    if np.ptp(small) == 0:
+        return torch.ones(height, width)
+    planes = torch.from_numpy(evidence(small, np.ones_like(small), numbers) / numbers.level)[None, None].float()
     return functional.interpolate(planes, (height, width), mode="bilinear")[0, 0]
 
 
