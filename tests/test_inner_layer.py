@@ -66,6 +66,27 @@ def test_the_maps_are_the_gradients_there_by_hand(strides: tuple[int, ...], dept
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
+def test_one_relu_for_all_layers_counts_where_it_is_used() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU()
+            self.convolutions = nn.ModuleList(nn.Conv2d(3, 3, 3, 2, 1) for _ in range(4))
+            self.last = nn.Conv2d(3, 3, 3, 1, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            for convolution in self.convolutions:
+                images = self.relu(convolution(images))
+            self.inner = images
+            return self.relu(self.last(images)).mean((2, 3))
+
+    net = Shared()
+    with gradients_on(net) as bare:
+        graph = InnerGraph(bare, torch.rand(1, 3, 64, 64), (16,))
+    assert graph.layers == ["relu"]
+    assert graph._activations[0] is net.inner
+
+
 @pytest.mark.parametrize(("head", "layer"), [(nn.Flatten(), "7"), (nn.AdaptiveAvgPool2d(1), "5")])
 def test_a_full_layer_on_the_map_looks_at_many_places_too(head: nn.Module, layer: str) -> None:
     inputs = 7 * 16 if isinstance(head, nn.Flatten) else 7

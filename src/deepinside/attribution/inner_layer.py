@@ -25,7 +25,8 @@ class InnerGraph:
     rectified conv2 and conv5 of AlexNet, layer2 and layer3 of ResNets, features[7] and [11] of SqueezeNet 1.1. One
     that is the last at both strides comes once.
     images: (N, C, H, W); to be used within `gradients_on`, with the model that it gives. layers: names, the shallowest
-    first. scores: (N, classes), before the soft-max. UserError where the net has no such map (vision transformers).
+    first. scores: (N, classes), before the soft-max. UserError where the net has no such map (vision
+    transformers with large patches).
     """
 
     def __init__(
@@ -81,11 +82,10 @@ class _Record:
         limit = stride * math.sqrt(2)  # half-way, in octaves, to the next stride
         inside = [name + "." for name, own in self._blocks if own >= limit]
         around = [name + "." for name, _ in self._blocks if self._last.startswith(name + ".")]
-        shallow = [kept for kept in self._maps if self._stride(kept[1]) < limit]
-        outside = [kept for kept in shallow if not kept[0].startswith(tuple(inside))]
-        seen = {name for name, _ in self._maps[: self._before_last]}
-        followed = [kept for kept in outside if kept[0] in seen and not kept[0].startswith(tuple(around))]
-        return (followed or outside or shallow)[-1:]
+        shallow = [(n, name) for n, (name, kept) in enumerate(self._maps) if self._stride(kept) < limit]
+        outside = [(n, name) for n, name in shallow if not name.startswith(tuple(inside))]
+        followed = [(n, name) for n, name in outside if n < self._before_last and not name.startswith(tuple(around))]
+        return [self._maps[n] for n, _ in (followed or outside or shallow)[-1:]]
 
     def _stride(self, activation: Tensor) -> float:
         return float(self._images.shape[-2] / activation.shape[-2])
