@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepinside.attribution.crops import ten_crops
+from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.boxes import iou, whole_box
 from deepinside.errors import UserError
 from deepinside.localisation.evidence import colour_odds, evidence, evidence_boxes, mass_box
@@ -199,6 +200,21 @@ def test_the_frame_alone_is_the_posterior_times_the_gradients_of_two_layers() ->
         expected.append(functional.interpolate(seen, (256, 320), mode="bilinear")[0, 0].detach())
     found = looked(model, frame, spacing=0.0, confidence=2.0).maps[0]
     assert torch.allclose(found, (expected[0] + expected[1].flip(-1)) / 2, atol=1e-4)
+
+
+@pytest.mark.parametrize(("side", "strides"), [(224, [8, 16]), (64, [64 / 28, 64 / 14])])
+def test_the_layers_go_with_the_size_of_the_nets_pictures(
+    side: int, strides: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(bare: nn.Module, pictures: Tensor, strides: list[float], channels_last: bool) -> InnerGraph:
+        asked.append(strides)
+        return InnerGraph(bare, pictures, (8, 16), channels_last)
+
+    asked: list[list[float]] = []
+    monkeypatch.setattr("deepinside.localisation.looks.InnerGraph", seen)
+    look_around(Reds(), torch.rand(3, 256, 320), ten_crops(256, 320, side), lambda scores: torch.tensor([0]), NUMBERS)
+    assert asked
+    assert all(one == pytest.approx(strides) for one in asked)
 
 
 class Unsure(nn.Module):

@@ -15,6 +15,7 @@ from deepinside.boxes import centre_box, mask_to_box, scale_boxes, to_whole_pixe
 from deepinside.data.module import WholePicture
 from deepinside.errors import UserError
 from deepinside.localisation.locate import locate
+from deepinside.localisation.looks import CELLS
 from deepinside.localisation.segment import largest_component, object_box
 from deepinside.metrics import MEASURES, score_picture
 from deepinside.models.convnet import ConvNet
@@ -138,7 +139,7 @@ def attribution_map(convnet: ConvNet, image: Tensor, label: int, name: str) -> T
     both, classes = torch.stack([image, image.flip(-1)]), torch.tensor([label])
     if name == INNER:
         with gradients_on(convnet) as bare:
-            layers = InnerGraph(bare, both).maps(classes)
+            layers = InnerGraph(bare, both, [convnet.preprocessing.crop / cells for cells in CELLS]).maps(classes)
         even = [layer / layer.mean((2, 3), keepdim=True) for layer in layers]
         planes = [functional.interpolate(layer, image.shape[1:], mode="bilinear")[:, 0] for layer in even]
         maps = torch.stack(planes).mean(0)

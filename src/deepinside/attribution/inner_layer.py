@@ -15,22 +15,22 @@ from deepinside.errors import UserError
 
 
 class InnerGraph:
-    """One forward pass whose graph is kept from the last activation map at a stride of about 8, and of about 16.
+    """One forward pass whose graph is kept from the last activation map at each of `strides`.
 
     A is the output of the module that, in the order of the forward pass, is the last to finish with a map (N, c, h, w)
     of round(log2(H / h)) <= log2(stride), for stride 8 at 224x224 the last one of 28 rows, or of 27 where strides were
     not padded; and on which the net goes on to look at several places at once, by a convolution or a full layer: behind
     the last of these the gradient hardly depends on the place. Modules inside a block do not count where the block's
-    own output is smaller, or the block looks on, since branches pass them by. A is relu4_3 and relu5_3 of VGG-16, the
-    rectified conv2 and conv5 of AlexNet, layer2 and layer3 of ResNets, features[7] and [11] of SqueezeNet 1.1. One
-    that is the last at both strides comes once.
+    own output is smaller, or the block looks on, since branches pass them by. For strides 8 and 16 A is relu4_3 and
+    relu5_3 of VGG-16, the rectified conv2 and conv5 of AlexNet, layer2 and layer3 of ResNets, features[7] and [11] of
+    SqueezeNet 1.1. One that is the last at several strides comes once.
     images: (N, C, H, W); to be used within `gradients_on`, with the model that it gives. layers: names, the shallowest
     first. scores: (N, classes), before the soft-max. UserError where the net has no such map (vision
     transformers with large patches).
     """
 
     def __init__(
-        self, bare: nn.Module, images: Tensor, strides: Sequence[int] = (8, 16), channels_last: bool = False
+        self, bare: nn.Module, images: Tensor, strides: Sequence[float] = (8, 16), channels_last: bool = False
     ) -> None:
         record = _Record(bare, images)
         layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -40,7 +40,7 @@ class InnerGraph:
             record.end()
         chosen = {name: activation for stride in strides for name, activation in record.last(stride)}
         if not chosen:
-            limits = " or ".join(map(str, strides))
+            limits = " or ".join(f"{stride:g}" for stride in strides)
             raise UserError(f"{type(bare).__name__} has no activation map of stride {limits} to take a gradient at")
         self.layers = list(chosen)
         self._activations = list(chosen.values())
@@ -77,7 +77,7 @@ class _Record:
         for hook in self._hooks:
             hook.remove()
 
-    def last(self, stride: int) -> list[tuple[str, Tensor]]:
+    def last(self, stride: float) -> list[tuple[str, Tensor]]:
         """The name and the map, if there is one."""
         limit = stride * math.sqrt(2)  # half-way, in octaves, to the next stride
         inside = [name + "." for name, own in self._blocks if own >= limit]

@@ -26,6 +26,7 @@ from deepinside.attribution.scores import check_classes
 from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.presets import Evidence
 
+CELLS = (28, 14)  # of the inner layers, across a crop of the net: strides 8 and 16 at 224 pixels
 SIZES = (0.75, 0.5, 0.35)  # of windows, in the frame's short side; see `Evidence` on how they were chosen
 TOGETHER = 8  # windows in one pass
 
@@ -70,11 +71,11 @@ def _frame_look(bare: nn.Module, frame: Tensor, side: int, classes: Tensor, numb
     """(3, H, W) -> (K, H, W). A net whose full layers fit pictures of one size sees the frame as a square of `side`."""
     both = torch.stack([frame, frame.flip(-1)])
     try:
-        found = _looks(bare, both, classes, numbers)
+        found = _looks(bare, both, side, classes, numbers)
     except (RuntimeError, AssertionError, ValueError) as error:  # how nets refuse a size differs
         if is_out_of_memory(error):
             raise
-        found = _looks(bare, _to_side(both, side), classes, numbers)
+        found = _looks(bare, _to_side(both, side), side, classes, numbers)
     plain, mirrored = found
     return functional.interpolate(((plain + mirrored.flip(-1)) / 2)[None], frame.shape[1:], mode="bilinear")[0]
 
@@ -89,7 +90,7 @@ def _window_looks(bare: nn.Module, frame: Tensor, size: float, side: int, classe
     for start in range(0, len(windows), TOGETHER):
         some = windows[start : start + TOGETHER]
         seen = _to_side(torch.stack([window.take(frame) for window in some]), side)
-        found = functional.interpolate(_looks(bare, seen, classes, numbers), (length, length), mode="bilinear")
+        found = functional.interpolate(_looks(bare, seen, side, classes, numbers), (length, length), mode="bilinear")
         for window, one in zip(some, found, strict=True):
             window.put_back(one, total)
             window.put_back(torch.ones_like(one[0]), count)
@@ -102,11 +103,12 @@ def _to_side(pictures: Tensor, side: int) -> Tensor:
     return resized.clamp(0, 1).to(pictures.dtype)
 
 
-def _looks(bare: nn.Module, pictures: Tensor, classes: Tensor, numbers: Evidence) -> Tensor:
+def _looks(bare: nn.Module, pictures: Tensor, side: int, classes: Tensor, numbers: Evidence) -> Tensor:
     """P^g G of every picture and class: (N, 3, h, w) -> (N, K, h', w'); a layer's map of zeros stays one."""
+    strides = [side / cells for cells in CELLS]
 
     def once(channels_last: bool) -> tuple[list[Tensor], Tensor]:
-        graph = InnerGraph(bare, pictures, channels_last=channels_last)
+        graph = InnerGraph(bare, pictures, strides, channels_last)
         maps = [layer.float() for layer in graph.maps(classes)]
         return maps, graph.scores.float().log_softmax(1)[:, classes.to(graph.scores.device)]
 
