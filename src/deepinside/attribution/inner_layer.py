@@ -23,10 +23,10 @@ class InnerGraph:
     the last of these the gradient hardly depends on the place. Modules inside a block do not count where the block's
     own output is smaller, or the block looks on, since branches pass them by. For strides 8 and 16 A is relu4_3 and
     relu5_3 of VGG-16, the rectified conv2 and conv5 of AlexNet, layer2 and layer3 of ResNets, features[7] and [11] of
-    SqueezeNet 1.1. One that is the last at several strides comes once.
+    SqueezeNet 1.1. Where all maps are smaller the largest ones count; one that is the last at several strides comes
+    once.
     images: (N, C, H, W); to be used within `gradients_on`, with the model that it gives. layers: names, the shallowest
-    first. scores: (N, classes), before the soft-max. UserError where the net has no such map (vision
-    transformers with large patches).
+    first. scores: (N, classes), before the soft-max. UserError where the net has no map.
     """
 
     def __init__(
@@ -40,8 +40,7 @@ class InnerGraph:
             record.end()
         chosen = {name: activation for stride in strides for name, activation in record.last(stride)}
         if not chosen:
-            limits = " or ".join(f"{stride:g}" for stride in strides)
-            raise UserError(f"{type(bare).__name__} has no activation map of stride {limits} to take a gradient at")
+            raise UserError(f"{type(bare).__name__} has no activation map to take a gradient at")
         self.layers = list(chosen)
         self._activations = list(chosen.values())
         self.scores = self._scores.detach()
@@ -79,7 +78,10 @@ class _Record:
 
     def last(self, stride: float) -> list[tuple[str, Tensor]]:
         """The name and the map, if there is one."""
-        limit = stride * math.sqrt(2)  # half-way, in octaves, to the next stride
+        if not self._maps:
+            return []
+        finest = min(self._stride(kept) for _, kept in self._maps)
+        limit = max(stride, finest) * math.sqrt(2)  # half-way, in octaves, to the next stride
         inside = [name + "." for name, own in self._blocks if own >= limit]
         around = [name + "." for name, _ in self._blocks if self._last.startswith(name + ".")]
         shallow = [(n, name) for n, (name, kept) in enumerate(self._maps) if self._stride(kept) < limit]
