@@ -73,18 +73,21 @@ def test_one_relu_for_all_layers_counts_where_it_is_used() -> None:
             self.relu = nn.ReLU()
             self.convolutions = nn.ModuleList(nn.Conv2d(3, 3, 3, 2, 1) for _ in range(4))
             self.last = nn.Conv2d(3, 3, 3, 1, 1)
+            self.inner: list[Tensor] = []
 
         def forward(self, images: Tensor) -> Tensor:
+            self.inner = []
             for convolution in self.convolutions:
                 images = self.relu(convolution(images))
-            self.inner = images
+                self.inner.append(images)
             return self.relu(self.last(images)).mean((2, 3))
 
     net = Shared()
     with gradients_on(net) as bare:
-        graph = InnerGraph(bare, torch.rand(1, 3, 64, 64), (16,))
-    assert graph.layers == ["relu"]
-    assert graph._activations[0] is net.inner
+        graph = InnerGraph(bare, torch.rand(1, 3, 64, 64), (4, 16))
+    assert graph.layers == ["relu", "relu"]
+    assert graph._activations[0] is net.inner[1]
+    assert graph._activations[1] is net.inner[3]
 
 
 @pytest.mark.parametrize(("head", "layer"), [(nn.Flatten(), "7"), (nn.AdaptiveAvgPool2d(1), "5")])

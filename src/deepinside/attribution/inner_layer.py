@@ -38,11 +38,11 @@ class InnerGraph:
             self._scores: Tensor = bare(images.detach().clone(memory_format=layout).requires_grad_())
         finally:
             record.end()
-        chosen = {name: activation for stride in strides for name, activation in record.last(stride)}
+        chosen = {id(kept): (name, kept) for stride in strides for name, kept in record.last(stride)}
         if not chosen:
             raise UserError(f"{type(bare).__name__} has no activation map to take a gradient at")
-        self.layers = list(chosen)
-        self._activations = list(chosen.values())
+        self.layers = [name for name, _ in chosen.values()]  # one module may come twice, with two maps
+        self._activations = [kept for _, kept in chosen.values()]
         self.scores = self._scores.detach()
 
     def maps(self, classes: Tensor) -> list[Tensor]:
