@@ -87,7 +87,7 @@ def keep(outcome: Outcome, folder: Path) -> Outcome:
 
 def known_box(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Tensor:
     """The box for the picture's own class (4,) as `measure` finds it, without any guesses."""
-    found = _locate(convnet, picture, replace(settings, second_guesses=0), guesses=0)
+    found = _locate(convnet, picture, settings, guesses=0)
     return to_whole_pixels(scale_boxes(found.box, _size(picture.frame), picture.size))
 
 
@@ -128,7 +128,7 @@ def _locate(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfi
         preset=settings.preset,
         blur=settings.blur,
         guesses=guesses,
-        second_guesses=settings.second_guesses,
+        repeat_classes=settings.repeat_classes,
     )
 
 

@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -7,13 +8,14 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deepinside.attribution.crops import ten_crops
+from deepinside.attribution.crops import CropSaliency, ten_crops
 from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.boxes import iou, whole_box
 from deepinside.errors import UserError
+from deepinside.localisation import evidence as evidence_module
 from deepinside.localisation.evidence import colour_odds, evidence, evidence_boxes, mass_box
 from deepinside.localisation.locate import locate
-from deepinside.localisation.looks import SIZES, Looks, look_around
+from deepinside.localisation.looks import SIZES, look_around
 from deepinside.localisation.presets import Evidence, find_preset
 from deepinside.localisation.segment import object_box, segment
 
@@ -83,12 +85,56 @@ def test_finds_a_blob_and_keeps_a_second_one_of_half_its_area(size: tuple[int, i
     assert (two[0] | one[0]).equal(two[0])
 
 
-def test_the_tight_box_lies_inside_the_outline() -> None:
-    maps = bump(120, 160, 60, 80, 25)[None]
-    arguments = np.full((120, 160, 3), 0.5), maps, np.ones((120, 160), dtype=bool), replace(NUMBERS, mass_share=0.0)
-    wide, tight = (evidence_boxes(*arguments, flag)[1][0] for flag in (False, True))
-    assert (tight[:2] > wide[:2]).all()
-    assert (tight[2:] < wide[2:]).all()
+def speckled() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """A picture (120, 160, 3), two maps of it with two bumps each, nearly alike, and what is covered of it."""
+    pixels = np.random.default_rng(0).random((12, 16, 3)).repeat(10, 0).repeat(10, 1)
+    maps = [
+        bump(120, 160, *first, 20) + 0.9 * bump(120, 160, *second, 18)
+        for first, second in (((60, 50), (40, 120)), ((70, 110), (80, 20)))
+    ]
+    covered = np.ones((120, 160), dtype=bool)
+    covered[:, 150:] = False
+    return pixels, np.stack(maps), covered
+
+
+def test_the_box_is_the_mean_of_the_outline_and_the_mass_box() -> None:
+    outline, mass, box = (evidence_boxes(*speckled(), replace(NUMBERS, mass_share=share))[1] for share in (0, 1, 0.25))
+    assert (outline - mass).abs().min() > 0.01
+    torch.testing.assert_close(box, 0.75 * outline + 0.25 * mass)
+
+
+def test_a_further_box_is_round_the_largest_part_at_its_level() -> None:
+    pixels, maps, covered = speckled()
+    masks, boxes = evidence_boxes(pixels, maps, covered, NUMBERS, [4, 3])
+    plain = evidence_boxes(pixels, maps, covered, NUMBERS)
+    alone = [
+        evidence_boxes(pixels, maps, covered, replace(NUMBERS, level=level, components=1.0, mass_share=0.0))[1]
+        for level in NUMBERS.further_levels
+    ]
+    first, second = (torch.stack([boxes[k] for boxes in (plain[1], *alone)]) for k in (0, 1))
+    assert len(first.unique(dim=0)) == len(second.unique(dim=0)) == 4
+    assert torch.equal(boxes, torch.cat([first, second[:3]]))
+    assert torch.equal(masks, plain[0])
+    constant = evidence_boxes(pixels, np.ones_like(maps), covered, NUMBERS, [2, 1])[1]
+    assert torch.equal(constant, whole_box((120, 160)).expand(3, 4))
+
+
+def test_the_boxes_of_a_class_share_its_evidence_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Counter[str]()
+
+    def counted(name: str) -> None:
+        whole = getattr(evidence_module, name)
+
+        def call(*arguments: object) -> object:
+            calls[name] += 1
+            return whole(*arguments)
+
+        monkeypatch.setattr(evidence_module, name, call)
+
+    for name in ("evidence", "colour_odds", "contrast_weights", "min_cut"):
+        counted(name)
+    evidence_boxes(*speckled(), NUMBERS, [4, 3])
+    assert calls == {"evidence": 2, "colour_odds": 2, "contrast_weights": 1, "min_cut": 7}
 
 
 def test_weak_colours_and_contrast_move_the_outline_to_the_edge() -> None:
@@ -145,6 +191,20 @@ def test_bad_numbers_are_refused(override: dict[str, float]) -> None:
         find_preset("best", foreground_seeds=0.9)
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ({"further_levels": (2.5, 0.0, 1.5)}, r"further_levels must be > 0, not \(2\.5, 0\.0, 1\.5\)"),
+        ({"gains": (0.7, 0.1)}, r"gains must be one more than further_levels \(2\.5, 5\.0, 1\.5\), not \(0\.7, 0\.1\)"),
+        ({"gains": (0.7, 0.1, 0.1, 0.05)}, "gains must fall and be > 0"),
+        ({"gains": (0.7, 0.1, 0.05, 0.0)}, "gains must fall and be > 0"),
+    ],
+)
+def test_bad_further_boxes_are_refused(override: dict[str, tuple[float, ...]], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        replace(NUMBERS, **override)
+
+
 class Reds(nn.Module):
     """Class 0 sees red, class 1 green, by strided smoothing; a pooled head for any size, or a full layer for one."""
 
@@ -180,7 +240,7 @@ def test_a_patch_is_found_with_nets_of_any_and_of_one_size(side: int | None) -> 
     assert found.mask[128, 176]
 
 
-def looked(model: nn.Module, frame: Tensor, label: int = 0, **numbers: float) -> Looks:
+def looked(model: nn.Module, frame: Tensor, label: int = 0, **numbers: float) -> CropSaliency:
     """The maps of class `label` in a picture (3, H, W) in [0, 1]."""
     crops = ten_crops(*frame.shape[1:], 224)
     return look_around(model, frame, crops, lambda scores: torch.tensor([label]), replace(NUMBERS, **numbers))
@@ -307,18 +367,43 @@ def test_looks_leave_the_net_as_it_was_and_give_finite_maps(size: tuple[int, int
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
-def test_a_second_guess_comes_right_after_the_first_of_its_class() -> None:
+def test_a_class_may_come_several_times_with_a_box_of_its_own_each_time() -> None:
     frame, _ = patch(256, 320)
     crops = ten_crops(256, 320, 224)
-    plain = locate(Reds(), frame, crops, preset="best", guesses=2)
-    found = locate(Reds(), frame, crops, preset="best", guesses=2, second_guesses=1)
-    assert found.classes.tolist() == [0, 0]
-    assert torch.equal(found.boxes[0], plain.boxes[0])
-    assert not torch.equal(found.boxes[1], found.boxes[0])
-    with pytest.raises(UserError, match="preset 'paper' has one box a class"):
-        locate(Reds(), frame, crops, second_guesses=1)
-    with pytest.raises(UserError, match="at most half of the 2 guesses, not 2"):
-        locate(Reds(), frame, crops, preset="best", guesses=2, second_guesses=2)
+    plain = locate(Reds(), frame, crops, preset="best")
+    found = locate(Reds(), frame, crops, preset="best", repeat_classes=True)
+    assert plain.classes.tolist() == [0, 1]
+    assert found.classes.tolist() == [0, 0, 0, 0, 1]
+    assert torch.equal(found.boxes[[0, 4]], plain.boxes)
+    assert torch.equal(found.posteriors, plain.posteriors[found.classes])
+    pixels, maps = frame.permute(1, 2, 0).numpy() / 255, plain.saliency[None].double().numpy()
+    expected = evidence_boxes(pixels, maps, np.ones((256, 320), dtype=bool), NUMBERS, [4])[1]
+    assert torch.equal(found.boxes[:4], expected)
+    assert len(found.boxes[:3].unique(dim=0)) == 3
+    assert torch.equal(found.mask, plain.mask)
+    assert torch.equal(found.box, plain.box)
+
+
+def test_nothing_is_explained_or_cut_that_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(pixels: object, maps: NDArray[np.float64], covered: object, numbers: object, counts: list[int]) -> object:
+        asked.append((len(maps), counts))
+        return evidence_boxes(pixels, maps, covered, numbers, counts)  # type: ignore[arg-type]
+
+    asked: list[tuple[int, list[int]]] = []
+    monkeypatch.setattr("deepinside.localisation.locate.evidence_boxes", seen)
+    frame, crops = patch(256, 320)[0], ten_crops(256, 320, 224)
+    for label, guesses in ((-1, 3), (0, 3), (1, 3), (1, 5), (1, 0)):
+        found = locate(Reds(), frame, crops, label, preset="best", guesses=guesses, repeat_classes=True)
+        assert len(found.classes) == len(found.posteriors) == len(found.boxes) == guesses
+        known = locate(Reds(), frame, crops, max(0, label), preset="best", guesses=0)
+        assert torch.equal(found.box, known.box)
+    assert asked[::2] == [(1, [3]), (1, [3]), (2, [3, 1]), (2, [4, 1]), (1, [1])]
+
+
+def test_what_cannot_be_located_is_refused() -> None:
+    frame, crops = patch(256, 320)[0], ten_crops(256, 320, 224)
+    with pytest.raises(UserError, match=r"localisation\.repeat_classes: preset 'paper' has one box a class"):
+        locate(Reds(), frame, crops, repeat_classes=True)
     with pytest.raises(ValueError, match="guesses=0 finds the box of the picture's own class alone"):
         locate(Reds(), frame, crops, preset="best", guesses=0)
     with pytest.raises(ValueError, match=r"class indices must be int64 in 0\.\.1"):

@@ -7,11 +7,13 @@ import pytest
 import torch
 from torchvision import models as zoo
 
-from deepinside.boxes import centre_box, whole_box
+from deepinside.attribution.crops import ten_crops
+from deepinside.boxes import centre_box, scale_boxes, to_whole_pixels, whole_box
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.module import WholePicture
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError
+from deepinside.localisation.locate import locate
 from deepinside.metrics import MEASURES, ROWS, score_picture
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet, Preprocessing
@@ -53,17 +55,31 @@ def test_a_box_is_judged_as_the_library_judges_it(label_at: int, edge: float) ->
         assert list(rows.judge(trivial, ranked, picture(truth))) == expected
 
 
-def test_a_second_guess_helps_the_best_class_alone_and_costs_the_fifth() -> None:
+def test_guesses_with_boxes_of_their_own_are_judged_so() -> None:
     truth = torch.tensor([[10.0, 10.0, 60.0, 60.0]])
     wrong, right = torch.tensor([100.0, 10.0, 200.0, 90.0]), truth[0]
-    first, second, fifth = torch.tensor([2, 0, 1, 3, 4]), torch.tensor([0, 2, 1, 3, 4]), torch.tensor([0, 1, 3, 4, 2])
-    shown = picture(truth)
-    assert rows.judge(wrong, first, shown) == (0.0, 1.0)
-    assert rows.judge(wrong, first, shown, right) == (0.0, 0.0)
-    assert rows.judge(wrong, second, shown, right) == (0.0, 1.0)
-    assert rows.judge(right, second, shown, wrong) == (1.0, 0.0)
-    assert rows.judge(right, fifth, shown) == (1.0, 0.0)
-    assert rows.judge(right, fifth, shown, wrong) == (1.0, 1.0)
+    ranked, shown = torch.tensor([2, 0, 2, 1, 2]), picture(truth)
+    assert rows.judge(wrong, ranked, shown) == (0.0, 1.0)
+    assert rows.judge(wrong, ranked, shown, torch.stack([wrong, wrong, wrong, wrong, right])) == (0.0, 0.0)
+    assert rows.judge(right, ranked, shown, torch.stack([wrong, right, wrong, right, wrong])) == (1.0, 1.0)
+
+
+def test_the_row_of_repeated_classes_is_that_of_the_located_guesses() -> None:
+    """With the box of one guess for the true one: of the last class's only guess, of the best class's second one."""
+    net = convnet("squeezenet1_1")
+    tiles = (255 * torch.rand(3, 6, 8, generator=torch.Generator().manual_seed(1))).byte()
+    frame = tiles.repeat_interleave(16, 1).repeat_interleave(16, 2)
+    located = locate(net, frame, ten_crops(96, 128, 64), preset="best", repeat_classes=True)
+    assert located.classes.tolist() == [0, 2, 1, 0, 2]
+    boxes = to_whole_pixels(scale_boxes(located.boxes, (96, 128), (192, 256)))
+    for rank, label, error in ((2, 1, 0), (2, 0, 0), (3, 0, 0), (3, 2, 1), (3, 1, 1)):
+        shown = WholePicture(frame, label, boxes[[rank]], (192, 256), "goose", 0)
+        theirs = score_picture(label, located.classes, boxes, None, shown.boxes, shown.size).rows
+        assert theirs is not None
+        judged = rows.methods(net, shown)
+        assert judged[rows.REPEATED, ""][1] == theirs[0, TOP5] == error
+        assert judged[rows.REPEATED, ""][0] == judged[rows.BEST, ""][0] == (rank == 2)
+        assert judged[rows.BEST, ""][1] == (rank == 3)
 
 
 def test_a_thresholded_box_is_that_of_the_largest_part() -> None:

@@ -184,7 +184,7 @@ def test_curves_picture_and_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [LocalisationConfig(blur=2.0), LocalisationConfig(preset="best", second_guesses=1)]
+    "settings", [LocalisationConfig(blur=2.0), LocalisationConfig(preset="best", repeat_classes=True)]
 )
 def test_the_trained_nets_boxes_are_those_of_the_localisation(tmp_path: Path, settings: LocalisationConfig) -> None:
     """Whatever the maps that are looked at are made of."""

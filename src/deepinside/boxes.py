@@ -5,6 +5,7 @@ x0 = a and x1 = b + 1, and rows likewise. So the width is x1 - x0, areas equal I
 (b - a + 1 columns), and resizing a picture multiplies its edges exactly. Sizes are (height, width), as shapes are.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,11 +47,10 @@ def mask_to_box(mask: Tensor) -> Tensor:
     """The smallest box round the True pixels: bool (H, W) -> float32 (4,). ValueError for an empty mask."""
     if mask.ndim != 2 or mask.dtype != torch.bool:
         raise ValueError(f"a mask must be bool (H, W), not {mask.dtype} {tuple(mask.shape)}")
-    rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
+    rows, columns = (np.flatnonzero(mask.cpu().numpy().any(axis=axis)) for axis in (1, 0))
     if len(rows) == 0:
         raise ValueError("an empty mask has no box")
-    edges = torch.cat([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    return edges.to(torch.float32)
+    return torch.tensor([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=torch.float32, device=mask.device)
 
 
 def scale_boxes(boxes: Tensor, from_size: tuple[int, int], to_size: tuple[int, int]) -> Tensor:

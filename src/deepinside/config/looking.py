@@ -84,8 +84,9 @@ class LocalisationConfig:
     images: int = option(100, "pictures measured while training, spread over the split; the end measures all", low=1)
     enabled: bool = option(True, "measure boxes at the end, where the data has boxes")
     preset: str = option("paper", "GraphCut's numbers: paper, vgg or best", ("paper", "vgg", "best"))
-    second_guesses: int = option(
-        0, "preset best: so many of the best classes get a second, tight box, for fewer classes", low=0, high=2
+    repeat_classes: bool = option(
+        False,
+        "preset best: guesses go where posterior times the chance of a further box is largest; classes may repeat",
     )
     blur: float = option(0.0, "beyond the paper: Gaussian sigma on the map, pixels of the resized picture", low=0)
     pictures: int = option(24, "pictures drawn as PNG and in TensorBoard", low=0)

@@ -2,10 +2,11 @@
 
 F = prior * blurred map^power over its mean. The cut minimises sum_p m_p (-o_p) + sum_pq W_pq [m_p != m_q] with the
 log-odds o = clip(F - level) + colour_weight clip(log(L_f / L_b)), on a coarse grid. The box is the mean of the one
-round the foreground and of the one that holds the map's mass: both err, and differently.
+round the foreground and of the one that holds the map's mass: both err, and differently. A class's further boxes are
+round the largest part of the foreground at other levels, or the whole picture where one leaves no foreground.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,44 +16,38 @@ from scipy import ndimage
 from torch import Tensor
 
 from deepinside.boxes import mask_to_box, scale_boxes, whole_box
-from deepinside.localisation.graph_cut import Array, contrast_weights, min_cut
+from deepinside.localisation.graph_cut import Array, Pairwise, contrast_weights, min_cut
 from deepinside.localisation.presets import Evidence
 
 Mask = NDArray[np.bool_]
 
 
 def evidence_boxes(
-    pixels: Array, maps: Array, covered: Mask, numbers: Evidence, tight: bool = False
+    pixels: Array, maps: Array, covered: Mask, numbers: Evidence, counts: Sequence[int] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """pixels (H, W, 3) in [0, 1], maps (K, H, W) >= 0, covered bool (H, W) -> masks bool (K, H, W), boxes (K, 4).
+    """pixels (H, W, 3) in [0, 1], maps (K, H, W) >= 0, covered bool (H, W) -> masks bool (K, H, W), boxes (B, 4).
 
+    counts (K,): of each map that many boxes in a row, one and up to one more for each of `further_levels`; None: one.
     Only the covered part of a map counts; elsewhere F = 1. A map that is constant there says nothing: the answer is the
-    whole picture. tight: the box of the largest part at `tight_level` alone, for a second guess.
+    whole picture.
     """
     height, width = covered.shape
-    if tight:
-        numbers = replace(numbers, level=numbers.tight_level, components=1.0, mass_share=0.0)
     scale = min(1.0, numbers.grid / min(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     image = _shrink(torch.from_numpy(pixels).permute(2, 0, 1), size).transpose(1, 2, 0)
     weight = _shrink(torch.from_numpy(covered).double()[None], size)[0]
     pairwise = contrast_weights(image, numbers.strength, numbers.beta_factor, 4)
     masks, boxes = [], []
-    for one in maps:
+    for one, count in zip(maps, counts or [1] * len(maps), strict=True):
         if np.ptp(one[covered]) == 0:
             masks.append(torch.ones(height, width, dtype=torch.bool))
-            boxes.append(whole_box((height, width)))
+            boxes.append(whole_box((height, width)).expand(count, 4))
             continue
         found = evidence(_shrink(torch.from_numpy(one * covered)[None], size)[0], weight, numbers)
-        odds = np.clip(found - numbers.level, -numbers.evidence_clip, numbers.evidence_clip)
-        if numbers.colour_weight:
-            odds += numbers.colour_weight * colour_odds(image, found, weight > 0, numbers)
-        parts = _large_parts(min_cut(np.maximum(-odds, 0), np.maximum(odds, 0), pairwise)[0], numbers.components)
-        outline = mask_to_box(torch.from_numpy(parts)).double()
-        box = outline.lerp(mass_box(found * (weight > 0), numbers), numbers.mass_share)
-        masks.append(functional.interpolate(torch.from_numpy(parts)[None, None].float(), (height, width))[0, 0] > 0)
-        boxes.append(scale_boxes(box, size, (height, width)).float())
-    return torch.stack(masks), torch.stack(boxes)
+        mask, own = _cuts(found, image, weight > 0, pairwise, numbers, count)
+        masks.append(functional.interpolate(mask[None, None].float(), (height, width))[0, 0] > 0)
+        boxes.append(scale_boxes(own, size, (height, width)).float())
+    return torch.stack(masks), torch.cat(boxes)
 
 
 def evidence(saliency: Array, weight: Array, numbers: Evidence) -> Array:
@@ -108,6 +103,24 @@ def mass_box(found: Array, numbers: Evidence) -> Tensor:
         below = np.concatenate([[0.0], np.cumsum(mass.sum(axis=axis))])
         edges.append(np.interp([numbers.mass_tail, 1 - numbers.mass_tail], below / below[-1], np.arange(len(below))))
     return torch.tensor([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dtype=torch.float64)
+
+
+def _cuts(
+    found: Array, image: Array, inside: Mask, pairwise: Pairwise, numbers: Evidence, count: int
+) -> tuple[Tensor, Tensor]:
+    """F (h, w), image (h, w, 3), covered cells (h, w) -> mask bool (h, w), boxes (count, 4) in cells: the class's box,
+    then those round the largest part alone at the first further levels."""
+    colours = numbers.colour_weight * colour_odds(image, found, inside, numbers)
+
+    def cut(level: float, share: float) -> Tensor:
+        odds = np.clip(found - level, -numbers.evidence_clip, numbers.evidence_clip) + colours
+        foreground = min_cut(np.maximum(-odds, 0), np.maximum(odds, 0), pairwise)[0]
+        return torch.from_numpy(_large_parts(foreground, share))
+
+    mask = cut(numbers.level, numbers.components)
+    main = mask_to_box(mask).double().lerp(mass_box(found * inside, numbers), numbers.mass_share)
+    further = [mask_to_box(cut(level, 1.0)).double() for level in numbers.further_levels[: count - 1]]
+    return mask, torch.stack([main, *further])
 
 
 def _shrink(planes: Tensor, size: tuple[int, int]) -> Array:

@@ -29,12 +29,12 @@ def contrast_weights(image: Array, strength: float, beta_factor: float, neighbou
     picture of one colour every weight is strength / |p - q|. Boykov & Jolly 2001, with GrabCut's rule for beta.
     """
     height, width = image.shape[:2]
+    planes = np.ascontiguousarray(np.moveaxis(image, 2, 0))
     steps: Pairwise = {}
     inside = {}
     for dy, dx in OFFSETS[neighbours]:
         here, there = _neighbours(height, width, dy, dx)
-        difference = image[there] - image[here]
-        steps[dy, dx] = np.einsum("yxc,yxc->yx", difference, difference)
+        steps[dy, dx] = np.square(planes[(..., *there)] - planes[(..., *here)]).sum(axis=0)
         inside[dy, dx] = here
     mean = sum(step.sum() for step in steps.values()) / max(1, sum(step.size for step in steps.values()))
     beta = 1 / (beta_factor * mean) if mean > 0 else 0.0
@@ -56,8 +56,8 @@ class Graph:
 
     def degrees(self) -> Array:
         """The sum of the weights at each node, (count,)."""
-        ends = np.concatenate([self.first, self.second])
-        return np.bincount(ends, np.tile(self.weights, 2), self.count).astype(np.float64)
+        at_first, at_second = (np.bincount(ends, self.weights, self.count) for ends in (self.first, self.second))
+        return np.asarray(at_first + at_second, dtype=np.float64)
 
 
 def pixel_graph(shape: tuple[int, int], pairwise: Pairwise) -> Graph:

@@ -1,5 +1,6 @@
 """One picture through the whole of section 3.2: ten crops, saliency of the best classes, a cut and a box for each."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,8 +9,9 @@ from torch import Tensor, nn
 
 from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency
 from deepinside.errors import UserError
-from deepinside.localisation.evidence import evidence_map
-from deepinside.localisation.looks import Looks, look_around
+from deepinside.localisation.evidence import evidence_boxes, evidence_map
+from deepinside.localisation.guesses import allocate
+from deepinside.localisation.looks import look_around
 from deepinside.localisation.presets import Evidence, find_preset
 from deepinside.localisation.segment import cut_seeds, object_box
 
@@ -18,10 +20,10 @@ from deepinside.localisation.segment import cut_seeds, object_box
 class Located:
     """Guesses, best first, all in pixels of the frame.
 
-    classes (K,), posteriors (K,) averaged over the crops, boxes (K, 4); a class may come twice, with two boxes.
-    Then the answer for the picture's own class: its saliency (H, W), mask (H, W) and box (4,); for the best guess where
-    the own class is unknown. What its cut went by, (H, W): seeds int8, 1 object, -1 background, 0 free (presets `paper`
-    and `vgg`); evidence >= 0, neutral at 1 (preset `best`).
+    classes (K,), posteriors (K,) averaged over the crops, boxes (K, 4); a class may come several times, each time with
+    another of its boxes. Then the answer for the picture's own class: its saliency (H, W), mask (H, W) and box (4,);
+    for the best guess where the own class is unknown. What its cut went by, (H, W): seeds int8, 1 object, -1
+    background, 0 free (presets `paper` and `vgg`); evidence >= 0, neutral at 1 (preset `best`).
     """
 
     classes: Tensor
@@ -43,54 +45,77 @@ def locate(
     preset: str = "paper",
     blur: float = 0.0,
     guesses: int = 5,
-    second_guesses: int = 0,
+    repeat_classes: bool = False,
 ) -> Located:
     """The `guesses` best classes of a picture, each with its box (paper, section 3.2).
 
     model: pictures in [0, 1] -> class scores. frame: uint8 (3, H, W). The classes are ranked by the soft-max averaged
     over the crops (Krizhevsky et al. 2012). label: the picture's own class, which gets a box too, guessed or not; -1
     where it is unknown; guesses=0 finds its box alone. preset, blur: see `segment`; preset `best` looks through
-    windows, see `looks`, the others at the crops: one forward pass, and one backward pass a class. second_guesses: so
-    many of the best classes get a second, tight box in place of the last guesses' classes (preset `best`): ILSVRC's
-    rules forbid no label twice. Everything returned is on the CPU.
+    windows, see `looks`, the others at the crops: one forward pass, and one backward pass a class. repeat_classes: the
+    guesses go where posterior times gain is largest, see `allocate`, so that a class may come several times (preset
+    `best`): ILSVRC's rules forbid no label twice. Everything returned is on the CPU.
     """
-    numbers = find_preset(preset)
-    if second_guesses and not isinstance(numbers, Evidence):
-        raise UserError(f"localisation.second_guesses: preset '{preset}' has one box a class; preset 'best' has two")
     if guesses < 1 and label < 0:
         raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")
-    if 2 * second_guesses > guesses:
-        raise UserError(f"second_guesses must be at most half of the {guesses} guesses, not {second_guesses}")
-    if blur and isinstance(numbers, Evidence):
-        raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
+    numbers, gains = find_preset(preset), _gains(preset, blur, repeat_classes)
+
+    def guess(scores: Tensor) -> list[tuple[int, int]]:
+        return allocate(_posteriors(scores), gains, guesses)
 
     def choose(scores: Tensor) -> Tensor:
-        best = scores.softmax(1).mean(0).topk(min(guesses - second_guesses, scores.shape[1])).indices
-        return best if label < 0 or label in best else torch.cat([best, best.new_tensor([label])])
+        classes = [c for c, n in guess(scores) if n == 0]
+        return torch.tensor(classes if label < 0 or label in classes else [*classes, label], device=scores.device)
 
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros((), device=frame.device))
     picture = frame.to(like) / 255
     if isinstance(numbers, Evidence):
-        looks = look_around(model, picture, crops, choose, numbers)
-        tight = looks.tight[:second_guesses]
-        answer = _answer(looks, looks.masks, looks.boxes, label, guesses - second_guesses, tight)
+        found = look_around(model, picture, crops, choose, numbers)
+        pixels, maps = picture.permute(1, 2, 0).double().cpu().numpy(), found.maps.double().cpu().numpy()
+        guessed = guess(found.scores)
+        masks, boxes = evidence_boxes(pixels, maps, found.coverage.cpu().numpy(), numbers, _counts(found, guessed))
+        answer = _answer(found, guessed, masks, boxes, label)
         return replace(answer, evidence=evidence_map(answer.saliency, numbers))
     found = crop_saliency(model, picture, crops, choose, strategy="loop")
     masks, boxes = object_box(frame, found.maps, preset, found.coverage, blur=blur)
-    answer = _answer(found, masks, boxes, label, guesses, boxes[:0])
+    answer = _answer(found, guess(found.scores), masks, boxes, label)
     return replace(answer, seeds=cut_seeds(answer.saliency, found.coverage, replace(numbers, blur=blur)))
 
 
-def _answer(
-    found: CropSaliency | Looks, masks: Tensor, boxes: Tensor, label: int, distinct: int, tight: Tensor
-) -> Located:
-    """The guesses in order: each of the best classes with its box, then with its tight box where there is one."""
-    classes = found.classes.cpu()
-    own = int((classes == label).nonzero()[0]) if label >= 0 else 0
-    posteriors = found.scores.float().softmax(1).mean(0).cpu()
-    best = min(distinct, len(posteriors))
-    order = sorted([*range(best), *range(len(tight))])  # with two guesses, a class's first comes first
-    guessed = [(tight if n and order[n - 1] == k else boxes)[k] for n, k in enumerate(order)]
-    ranked = classes[order]
-    stacked = torch.stack(guessed) if guessed else boxes[:0]
-    return Located(ranked, posteriors[ranked], stacked, found.maps[own].float().cpu(), masks[own], boxes[own])
+def _gains(preset: str, blur: float, repeat_classes: bool) -> tuple[float, ...]:
+    """One for each box that a class may have, see `allocate`. UserError for a setting that the preset does not know."""
+    numbers = find_preset(preset)
+    if isinstance(numbers, Evidence):
+        if blur:
+            raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
+        return numbers.gains if repeat_classes else (1.0,)
+    if repeat_classes:
+        raise UserError(f"localisation.repeat_classes: preset '{preset}' has one box a class; preset 'best' has more")
+    return (1.0,)
+
+
+def _posteriors(scores: Tensor) -> Tensor:
+    """The soft-max averaged over the crops: scores (crops, C) -> (C,), on the CPU."""
+    return scores.float().cpu().softmax(1).mean(0)
+
+
+def _counts(found: CropSaliency, guessed: list[tuple[int, int]]) -> list[int]:
+    """How many boxes of each class are needed: all that are guessed, and one of the own class anyhow."""
+    times = Counter(c for c, _ in guessed)
+    return [max(1, times[c]) for c in found.classes.tolist()]
+
+
+def _answer(found: CropSaliency, guessed: list[tuple[int, int]], masks: Tensor, boxes: Tensor, label: int) -> Located:
+    """masks (K, H, W) and boxes (sum of `_counts`, 4), those of a class in a row."""
+    classes = found.classes.tolist()
+    places = [(c, n) for c, count in zip(classes, _counts(found, guessed), strict=True) for n in range(count)]
+    own = classes.index(label) if label >= 0 else 0
+    chosen = torch.tensor([c for c, _ in guessed], dtype=torch.int64)
+    return Located(
+        chosen,
+        _posteriors(found.scores)[chosen],
+        boxes[[places.index(guess) for guess in guessed]],
+        found.maps[own].float().cpu(),
+        masks[own],
+        boxes[places.index((classes[own], 0))],
+    )

@@ -11,43 +11,29 @@ it:
 g: `confidence`; n_s: how many windows of that size cover a pixel. Back-prop alone: no activation is multiplied in.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
-from deepinside.attribution.crops import Crop, dense_crops
+from deepinside.attribution.crops import Choice, Crop, CropSaliency, dense_crops
 from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.attribution.route import in_best_layout, is_out_of_memory
 from deepinside.attribution.scores import check_classes
-from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.presets import Evidence
 
 CELLS = (28, 14)  # of the inner layers, across a crop of the net: strides 8 and 16 at 224 pixels
 SIZES = (0.75, 0.5, 0.35)  # of windows, in the frame's short side; see `Evidence` on how they were chosen
-TOGETHER = 8  # windows in one pass
-
-
-@dataclass(frozen=True)
-class Looks:
-    """classes (K,), scores (crops, C) before the soft-max; for each class its map M (K, H, W), mask (K, H, W), box
-    (K, 4) and the tight box of a second guess (K, 4), on the CPU."""
-
-    classes: Tensor
-    scores: Tensor
-    maps: Tensor
-    masks: Tensor
-    boxes: Tensor
-    tight: Tensor
+TOGETHER = 16  # windows in one pass
 
 
 def look_around(
-    model: nn.Module, frame: Tensor, crops: Sequence[Crop], choose: Callable[[Tensor], Tensor], numbers: Evidence
-) -> Looks:
-    """frame (3, H, W) in [0, 1]; choose: scores (crops, C) -> classes (K,); windows are resized to the crops' side.
+    model: nn.Module, frame: Tensor, crops: Sequence[Crop], choose: Choice, numbers: Evidence
+) -> CropSaliency:
+    """frame (3, H, W) in [0, 1]; choose: scores (crops, C) -> classes (K,); windows are resized to the crops' side. The
+    maps are M, which covers the whole frame.
 
     One forward pass for the crops, the frame and each of some 75 windows (of a picture of 3:4), and from each of the
     latter a backward pass a class, down to the inner layer.
@@ -60,11 +46,7 @@ def look_around(
         maps = _frame_look(bare, frame, crops[0].side, classes, numbers)
         if numbers.spacing:
             maps = maps + sum(_window_looks(bare, frame, size, crops[0].side, classes, numbers) for size in SIZES)
-    pixels, planes = frame.permute(1, 2, 0).double().cpu().numpy(), maps.double().cpu().numpy()
-    covered = torch.ones(frame.shape[1:], dtype=torch.bool).numpy()
-    masks, boxes = evidence_boxes(pixels, planes, covered, numbers)
-    tight = evidence_boxes(pixels, planes, covered, numbers, tight=True)[1]
-    return Looks(classes.cpu(), scores.cpu(), maps.cpu(), masks, boxes, tight)
+    return CropSaliency(maps, torch.ones_like(maps[0], dtype=torch.bool), classes, scores)
 
 
 def _frame_look(bare: nn.Module, frame: Tensor, side: int, classes: Tensor, numbers: Evidence) -> Tensor:

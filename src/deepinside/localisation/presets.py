@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 from deepinside.errors import UserError
 from deepinside.localisation.graph_cut import OFFSETS
@@ -69,7 +70,8 @@ class Evidence:
     mass_share: float = 0.25  # of the mass box in the mean of both boxes
     confidence: float = 0.2  # power of the class's posterior, which weighs the looks (see `looks`)
     spacing: float = 0.1875  # between windows, at most, in the frame's short side; 0: the frame alone, far cheaper
-    tight_level: float = 2.5  # `level` of the second guess for a class, whose box is the largest part's alone
+    further_levels: tuple[float, ...] = (2.5, 5.0, 1.5)  # `level` of a class's further boxes: the largest part's alone
+    gains: tuple[float, ...] = (0.715, 0.095, 0.033, 0.018)  # how often each box of the class is the first right one
 
     def __post_init__(self) -> None:
         if not 0 <= self.background_samples < self.foreground_samples <= 1:
@@ -90,6 +92,12 @@ class Evidence:
         for name in ("blur", "strength", "confidence", "colour_weight", "colour_clip", "prior_decay"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must be >= 0, not {getattr(self, name)}")
+        if not all(level > 0 for level in self.further_levels):
+            raise UserError(f"further_levels must be > 0, not {self.further_levels}")
+        if len(self.gains) != 1 + len(self.further_levels):
+            raise UserError(f"gains must be one more than further_levels {self.further_levels}, not {self.gains}")
+        if not all(high > low for high, low in pairwise((*self.gains, 0))):
+            raise UserError(f"gains must fall and be > 0, not {self.gains}")
 
 
 PRESETS: dict[str, Preset | Evidence] = {

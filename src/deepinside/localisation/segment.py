@@ -116,8 +116,9 @@ def _check(image: Tensor, saliency: Tensor, coverage: Tensor | None) -> tuple[Ar
         raise ValueError(f"saliency must be (K, H, W) or (H, W) = {tuple(size)}, not {tuple(saliency.shape)}")
     if not (saliency.min() >= 0 and saliency.max() < torch.inf):
         raise ValueError("saliency must be finite and >= 0")
-    pixels = image.detach().cpu().double() / (255 if image.dtype == torch.uint8 else 1)
-    if not ((pixels >= 0).all() and (pixels <= 1).all()):
+    whole = image.dtype == torch.uint8
+    pixels = image.detach().cpu().double() / (255 if whole else 1)
+    if not whole and not (pixels.min() >= 0 and pixels.max() <= 1):
         raise ValueError("image must be uint8, or finite and in [0, 1]")
     covered = torch.ones(size, dtype=torch.bool) if coverage is None else coverage.cpu()
     if covered.shape != size or covered.dtype != torch.bool or not covered.any():
@@ -138,7 +139,7 @@ def _samples_and_seeds(saliency: Array, covered: Mask, numbers: Preset) -> list[
     Where ties make the two quantiles equal, the tied pixels are background."""
     upper = numbers.foreground_samples, numbers.foreground_seeds
     lower = numbers.background_samples, numbers.background_seeds
-    levels = np.quantile(saliency[covered], [*upper, *lower])
+    levels = np.quantile(saliency if covered.all() else saliency[covered], [*upper, *lower])
     background = [covered & (saliency <= low) for low in levels[2:]]
     return [(covered & (saliency >= high) & ~low, low) for high, low in zip(levels[:2], background, strict=True)]
 
