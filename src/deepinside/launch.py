@@ -121,6 +121,7 @@ def quieten() -> None:
         ".*exists and is not empty.*",
         ".*treespec, LeafSpec.*",
         ".*predict returned None.*",
+        ".*GPU available but not used.*",
     ):
         warnings.filterwarnings("ignore", message)
 
