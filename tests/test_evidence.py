@@ -117,6 +117,9 @@ def test_a_further_box_is_round_the_largest_part_at_its_level() -> None:
     assert torch.equal(masks, plain[0])
     constant = evidence_boxes(pixels, np.ones_like(maps), covered, NUMBERS, [2, 1])[1]
     assert torch.equal(constant, whole_box((120, 160)).expand(3, 4))
+    for counts in ([0, 1], [1, 5]):
+        with pytest.raises(ValueError, match=r"each map has 1 to 4 boxes, not \["):
+            evidence_boxes(pixels, maps, covered, NUMBERS, counts)
 
 
 def test_the_boxes_of_a_class_share_its_evidence_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,6 +407,8 @@ def test_what_cannot_be_located_is_refused() -> None:
     frame, crops = patch(256, 320)[0], ten_crops(256, 320, 224)
     with pytest.raises(UserError, match=r"localisation\.repeat_classes: preset 'paper' has one box a class"):
         locate(Reds(), frame, crops, repeat_classes=True)
+    with pytest.raises(ValueError, match="guesses must be >= 0, not -1"):
+        locate(Reds(), frame, crops, 0, preset="best", guesses=-1)
     with pytest.raises(ValueError, match="guesses=0 finds the box of the picture's own class alone"):
         locate(Reds(), frame, crops, preset="best", guesses=0)
     with pytest.raises(ValueError, match=r"class indices must be int64 in 0\.\.1"):

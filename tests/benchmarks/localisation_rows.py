@@ -16,7 +16,7 @@ from deepinside.boxes import centre_box, mask_to_box, scale_boxes, to_whole_pixe
 from deepinside.data.module import WholePicture
 from deepinside.errors import UserError
 from deepinside.localisation.evidence import evidence_boxes
-from deepinside.localisation.guesses import allocate
+from deepinside.localisation.guesses import allocate, mean_posteriors
 from deepinside.localisation.locate import locate
 from deepinside.localisation.looks import CELLS
 from deepinside.localisation.presets import Evidence
@@ -84,7 +84,7 @@ def methods(convnet: ConvNet, picture: WholePicture) -> Judged:
         found[row, ""] = judge(in_original(box, picture), _ranked(seen), picture)
     best = locate(convnet, picture.frame, crops, picture.label, preset="best", guesses=0)
     found[BEST, ""] = judge(in_original(best.box, picture), ranked, picture)
-    classes, which = torch.tensor(allocate(_posteriors(full), Evidence().gains, 5)).T
+    classes, which = torch.tensor(allocate(mean_posteriors(full.scores), Evidence().gains, 5)).T
     boxes = in_original(all_boxes(image, best.saliency), picture)
     found[REPEATED, ""] = judge(boxes[0], classes, picture, boxes[which])
     return found
@@ -172,14 +172,9 @@ def _explained(convnet: ConvNet, image: Tensor, crops: list[Crop], label: int) -
     return crop_saliency(convnet, image, crops, lambda scores: scores.new_tensor([label]).long(), strategy="loop")
 
 
-def _posteriors(seen: CropSaliency) -> Tensor:
-    """The soft-max averaged over the crops (C,)."""
-    return seen.scores.softmax(1).mean(0).cpu()
-
-
 def _ranked(seen: CropSaliency) -> Tensor:
     """Class indices (C,), best first."""
-    return _posteriors(seen).argsort(descending=True)
+    return mean_posteriors(seen.scores).argsort(descending=True)
 
 
 def _image(convnet: ConvNet, picture: WholePicture) -> Tensor:

@@ -29,8 +29,11 @@ def evidence_boxes(
 
     counts (K,): of each map that many boxes in a row, one and up to one more for each of `further_levels`; None: one.
     Only the covered part of a map counts; elsewhere F = 1. A map that is constant there says nothing: the answer is the
-    whole picture.
+    whole picture. ValueError for other counts.
     """
+    counts = [1] * len(maps) if counts is None else counts
+    if not all(1 <= count <= 1 + len(numbers.further_levels) for count in counts):
+        raise ValueError(f"each map has 1 to {1 + len(numbers.further_levels)} boxes, not {list(counts)}")
     height, width = covered.shape
     scale = min(1.0, numbers.grid / min(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -38,7 +41,7 @@ def evidence_boxes(
     weight = _shrink(torch.from_numpy(covered).double()[None], size)[0]
     pairwise = contrast_weights(image, numbers.strength, numbers.beta_factor, 4)
     masks, boxes = [], []
-    for one, count in zip(maps, counts or [1] * len(maps), strict=True):
+    for one, count in zip(maps, counts, strict=True):
         if np.ptp(one[covered]) == 0:
             masks.append(torch.ones(height, width, dtype=torch.bool))
             boxes.append(whole_box((height, width)).expand(count, 4))

@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def mean_posteriors(scores: Tensor) -> Tensor:
+    """The soft-max averaged over the crops (Krizhevsky et al. 2012): scores (crops, C) -> (C,), on the CPU."""
+    return scores.float().cpu().softmax(1).mean(0)
+
+
 def allocate(posteriors: Tensor, gains: Sequence[float], guesses: int) -> list[tuple[int, int]]:
     """The `guesses` pairs (class c, box n) with the largest expected gain P_c g_n, best first.
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency
 from deepinside.errors import UserError
 from deepinside.localisation.evidence import evidence_boxes, evidence_map
-from deepinside.localisation.guesses import allocate
+from deepinside.localisation.guesses import allocate, mean_posteriors
 from deepinside.localisation.looks import look_around
-from deepinside.localisation.presets import Evidence, find_preset
+from deepinside.localisation.presets import Evidence, Preset, find_preset
 from deepinside.localisation.segment import cut_seeds, object_box
 
 
@@ -21,9 +21,10 @@ class Located:
     """Guesses, best first, all in pixels of the frame.
 
     classes (K,), posteriors (K,) averaged over the crops, boxes (K, 4); a class may come several times, each time with
-    another of its boxes. Then the answer for the picture's own class: its saliency (H, W), mask (H, W) and box (4,);
-    for the best guess where the own class is unknown. What its cut went by, (H, W): seeds int8, 1 object, -1
-    background, 0 free (presets `paper` and `vgg`); evidence >= 0, neutral at 1 (preset `best`).
+    another of its boxes, and posteriors need not fall then. After that the answer for the picture's own class: its
+    saliency (H, W), mask (H, W) and box (4,); for the best guess where the own class is unknown. What its cut went by,
+    (H, W): seeds int8, 1 object, -1 background, 0 free (presets `paper` and `vgg`); evidence >= 0, neutral at 1 (preset
+    `best`).
     """
 
     classes: Tensor
@@ -47,21 +48,26 @@ def locate(
     guesses: int = 5,
     repeat_classes: bool = False,
 ) -> Located:
-    """The `guesses` best classes of a picture, each with its box (paper, section 3.2).
+    """The `guesses` best classes of a picture, each with its box (paper, section 3.2), or their best boxes.
 
     model: pictures in [0, 1] -> class scores. frame: uint8 (3, H, W). The classes are ranked by the soft-max averaged
     over the crops (Krizhevsky et al. 2012). label: the picture's own class, which gets a box too, guessed or not; -1
     where it is unknown; guesses=0 finds its box alone. preset, blur: see `segment`; preset `best` looks through
     windows, see `looks`, the others at the crops: one forward pass, and one backward pass a class. repeat_classes: the
     guesses go where posterior times gain is largest, see `allocate`, so that a class may come several times (preset
-    `best`): ILSVRC's rules forbid no label twice. Everything returned is on the CPU.
+    `best`): ILSVRC's rules forbid no label twice. Everything returned is on the CPU. UserError for what the preset does
+    not know; ValueError for guesses < 0, and for guesses=0 without a label.
     """
-    if guesses < 1 and label < 0:
+    if guesses < 0:
+        raise ValueError(f"guesses must be >= 0, not {guesses}")
+    if guesses == 0 and label < 0:
         raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")
-    numbers, gains = find_preset(preset), _gains(preset, blur, repeat_classes)
+    numbers = find_preset(preset)
+    _check(numbers, preset, blur, repeat_classes)
+    gains = numbers.gains if repeat_classes and isinstance(numbers, Evidence) else (1.0,)
 
     def guess(scores: Tensor) -> list[tuple[int, int]]:
-        return allocate(_posteriors(scores), gains, guesses)
+        return allocate(mean_posteriors(scores), gains, guesses)
 
     def choose(scores: Tensor) -> Tensor:
         classes = [c for c, n in guess(scores) if n == 0]
@@ -82,21 +88,11 @@ def locate(
     return replace(answer, seeds=cut_seeds(answer.saliency, found.coverage, replace(numbers, blur=blur)))
 
 
-def _gains(preset: str, blur: float, repeat_classes: bool) -> tuple[float, ...]:
-    """One for each box that a class may have, see `allocate`. UserError for a setting that the preset does not know."""
-    numbers = find_preset(preset)
-    if isinstance(numbers, Evidence):
-        if blur:
-            raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
-        return numbers.gains if repeat_classes else (1.0,)
-    if repeat_classes:
+def _check(numbers: Preset | Evidence, preset: str, blur: float, repeat_classes: bool) -> None:
+    if blur and isinstance(numbers, Evidence):
+        raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
+    if repeat_classes and not isinstance(numbers, Evidence):
         raise UserError(f"localisation.repeat_classes: preset '{preset}' has one box a class; preset 'best' has more")
-    return (1.0,)
-
-
-def _posteriors(scores: Tensor) -> Tensor:
-    """The soft-max averaged over the crops: scores (crops, C) -> (C,), on the CPU."""
-    return scores.float().cpu().softmax(1).mean(0)
 
 
 def _counts(found: CropSaliency, guessed: list[tuple[int, int]]) -> list[int]:
@@ -113,7 +109,7 @@ def _answer(found: CropSaliency, guessed: list[tuple[int, int]], masks: Tensor, 
     chosen = torch.tensor([c for c, _ in guessed], dtype=torch.int64)
     return Located(
         chosen,
-        _posteriors(found.scores)[chosen],
+        mean_posteriors(found.scores)[chosen],
         boxes[[places.index(guess) for guess in guessed]],
         found.maps[own].float().cpu(),
         masks[own],

@@ -70,8 +70,8 @@ class Evidence:
     mass_share: float = 0.25  # of the mass box in the mean of both boxes
     confidence: float = 0.2  # power of the class's posterior, which weighs the looks (see `looks`)
     spacing: float = 0.1875  # between windows, at most, in the frame's short side; 0: the frame alone, far cheaper
-    further_levels: tuple[float, ...] = (2.5, 5.0, 1.5)  # `level` of a class's further boxes: the largest part's alone
-    gains: tuple[float, ...] = (0.715, 0.095, 0.033, 0.018)  # how often each box of the class is the first right one
+    further_levels: tuple[float, ...] = (2.5, 5.0, 1.5)  # of a class's further boxes, see `evidence`
+    gains: tuple[float, ...] = (0.715, 0.095, 0.033, 0.018)  # about how often each of its boxes is the first right
 
     def __post_init__(self) -> None:
         if not 0 <= self.background_samples < self.foreground_samples <= 1:

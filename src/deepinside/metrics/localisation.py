@@ -18,7 +18,8 @@ from deepinside.metrics.pointing import highest_point, pixel_cover, points_at, s
 MAX_GUESSES = 5
 ROWS = ("method", "centre_box", "whole_image")
 """What is scored: the given boxes and map, and the same guessed classes with the centred 72% box or the whole picture
-(and, for the map, a uniform map in that box)."""
+(and, for the map, a uniform map in that box). Where guesses repeat a class, all three and the classification have fewer
+than five."""
 ERRORS = ("top1_error", "top5_error", "top2_error", "top3_error", "top4_error")
 KNOWN = {"gt_known_accuracy": 0.5, "gt_known_accuracy_30": 0.3, "gt_known_accuracy_70": 0.7}
 MEASURES = (*ERRORS[:2], *KNOWN, "mean_iou", "pointing_game", "saliency_mass", *ERRORS[2:])
