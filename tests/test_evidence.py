@@ -16,7 +16,7 @@ from deepinside.localisation import evidence as evidence_module
 from deepinside.localisation.evidence import colour_odds, evidence, evidence_boxes, mass_box
 from deepinside.localisation.locate import locate
 from deepinside.localisation.looks import SIZES, look_around
-from deepinside.localisation.presets import Evidence, find_preset
+from deepinside.localisation.presets import PRESETS, Evidence, find_preset
 from deepinside.localisation.segment import object_box, segment
 
 NUMBERS = Evidence()
@@ -385,6 +385,14 @@ def test_a_class_may_come_several_times_with_a_box_of_its_own_each_time() -> Non
     assert len(found.boxes[:3].unique(dim=0)) == 3
     assert torch.equal(found.mask, plain.mask)
     assert torch.equal(found.box, plain.box)
+
+
+def test_calibration_tells_how_sure_the_posteriors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, crops = patch(256, 320)[0], ten_crops(256, 320, 224)
+    monkeypatch.setitem(PRESETS, "best", replace(NUMBERS, calibration=0.001, spacing=0))
+    found = locate(Reds(), frame, crops, preset="best", repeat_classes=True)
+    assert found.classes.tolist() == [0, 1, 0, 1, 0]
+    assert torch.equal(found.posteriors, locate(Reds(), frame, crops, preset="best").posteriors[found.classes])
 
 
 def test_nothing_is_explained_or_cut_that_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,7 +188,7 @@ def guess_errors(net: Judged, pictures: NDArray[np.int64], places: Sequence[int]
     of the ladders."""
     errors = []
     for i in pictures:
-        guesses = allocate(torch.from_numpy(net.posteriors[i]), gains, 5)
+        guesses = allocate(torch.from_numpy(net.posteriors[i]) ** Evidence().calibration, gains, 5)
         errors.append(not any(c == net.labels[i] and net.ladder[i, places[n]] for c, n in guesses))
     return np.array(errors, dtype=float)
 

@@ -84,7 +84,8 @@ def methods(convnet: ConvNet, picture: WholePicture) -> Judged:
         found[row, ""] = judge(in_original(box, picture), _ranked(seen), picture)
     best = locate(convnet, picture.frame, crops, picture.label, preset="best", guesses=0)
     found[BEST, ""] = judge(in_original(best.box, picture), ranked, picture)
-    classes, which = torch.tensor(allocate(mean_posteriors(full.scores), Evidence().gains, 5)).T
+    numbers = Evidence()
+    classes, which = torch.tensor(allocate(mean_posteriors(full.scores) ** numbers.calibration, numbers.gains, 5)).T
     boxes = in_original(all_boxes(image, best.saliency), picture)
     found[REPEATED, ""] = judge(boxes[0], classes, picture, boxes[which])
     return found

@@ -54,9 +54,9 @@ def locate(
     over the crops (Krizhevsky et al. 2012). label: the picture's own class, which gets a box too, guessed or not; -1
     where it is unknown; guesses=0 finds its box alone. preset, blur: see `segment`; preset `best` looks through
     windows, see `looks`, the others at the crops: one forward pass, and one backward pass a class. repeat_classes: the
-    guesses go where posterior times gain is largest, see `allocate`, so that a class may come several times (preset
-    `best`): ILSVRC's rules forbid no label twice. Everything returned is on the CPU. UserError for what the preset does
-    not know; ValueError for guesses < 0, and for guesses=0 without a label.
+    guesses go where posterior^calibration times gain is largest, see `allocate`, so that a class may come several times
+    (preset `best`): ILSVRC's rules forbid no label twice. Everything returned is on the CPU. UserError for what the
+    preset does not know; ValueError for guesses < 0, and for guesses=0 without a label.
     """
     if guesses < 0:
         raise ValueError(f"guesses must be >= 0, not {guesses}")
@@ -64,10 +64,13 @@ def locate(
         raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")
     numbers = find_preset(preset)
     _check(numbers, preset, blur, repeat_classes)
-    gains = numbers.gains if repeat_classes and isinstance(numbers, Evidence) else (1.0,)
+    gains: tuple[float, ...] = (1.0,)
+    power = 1.0
+    if repeat_classes and isinstance(numbers, Evidence):
+        gains, power = numbers.gains, numbers.calibration
 
     def guess(scores: Tensor) -> list[tuple[int, int]]:
-        return allocate(mean_posteriors(scores), gains, guesses)
+        return allocate(mean_posteriors(scores) ** power, gains, guesses)
 
     def choose(scores: Tensor) -> Tensor:
         classes = [c for c, n in guess(scores) if n == 0]
