@@ -8,7 +8,7 @@ from deepinside.config import TASKS, AnalyseConfig
 from deepinside.config.help import analysis_help
 from deepinside.errors import UserError
 from deepinside.launch import check_run, if_stopped, newest_run, run_script, write_json
-from deepinside.load_config import argument_value, load_config
+from deepinside.load_config import argument_value, given_value, load_config
 
 RECIPES = Path(__file__).resolve().parent / "configs"
 
@@ -17,8 +17,8 @@ def main(arguments: list[str]) -> None:
     if {"--help", "-h"} & set(arguments):
         print(analysis_help(argument_value(arguments, "task")))
         return
-    given = argument_value(arguments, "run")
-    if argument_value(arguments, "task") == "report":  # of any folder of results, which need not be a run
+    given = given_value(AnalyseConfig, arguments, "run")
+    if given_value(AnalyseConfig, arguments, "task") == "report":  # of any folder of results, which need not be a run
         from deepinside.tasks.report import report_again
 
         report_again(load_config(AnalyseConfig, arguments, RECIPES))
@@ -26,12 +26,12 @@ def main(arguments: list[str]) -> None:
     run = newest_run(Path("runs")) if given == "latest" else Path(given) if given else None
     below = check_run(run, "run") / "config.yaml" if run else None
     # A preset that is asked for is taken whole: the run's or the recipe's own numbers do not mix into it.
-    own = ["class_models"] if argument_value(arguments, "class_models.preset") else []
+    own = ["class_models"] if given_value(AnalyseConfig, arguments, "class_models.preset") else []
     config = load_config(AnalyseConfig, arguments, RECIPES, below, without=("name", "out", "trainer", *own))
     if config.task is None:
         raise UserError(f"task is needed: one of {', '.join(TASKS)}")
     config.run = str(run) if run else None
-    if run and argument_value(arguments, "model.weights") is None:
+    if run and given_value(AnalyseConfig, arguments, "model.weights") is None:
         config.model.weights = str(run / "checkpoints" / "last.ckpt")
     for key, owners, valid in (
         ("classes", ["class_model"], "give all, or names, identifiers or indices"),

@@ -2,14 +2,16 @@
 
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepinside.config import TrainConfig, recipe_name
 from deepinside.config.help import training_help
 from deepinside.errors import UserError
 from deepinside.launch import (
+    ANALYSIS_MARK,
+    RUN_MARK,
     check_run,
     if_stopped,
     make_folder,
@@ -20,7 +22,15 @@ from deepinside.launch import (
 )
 from deepinside.load_config import argument_value, load_config, save_config
 
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback, Trainer
+
+    from callbacks import Classified, Localisation, Randomisation
+    from deepinside.classifier import Classifier
+    from deepinside.data.module import PictureData
+
 RECIPES = Path(__file__).resolve().parent / "configs"
+LOOKS = ("class_models", "saliency_maps", "sanity_check", "localisation", "classification")
 USAGE = """\
 python train.py [config=FILE,...] [key=value ...]
 
@@ -42,26 +52,32 @@ def main(arguments: list[str]) -> None:
     config = load_config(TrainConfig, arguments, RECIPES, below)
     if config.resume != resumed or (resumed and argument_value(arguments, "out")):
         raise UserError("resume=FOLDER stands on the command line, without out: the run goes on where it lies")
+    if resumed:
+        _check_unchanged(config, load_config(TrainConfig, [], RECIPES, below))
+    for key, value in asdict(config.trainer).items():
+        if key in ("max_steps", "limit_train_batches", "limit_val_batches") and value == 0:
+            raise UserError(f"trainer.{key}=0: nothing can be learnt and judged without training and validation")
     train(config)
+
+
+def _check_unchanged(config: TrainConfig, before: TrainConfig) -> None:
+    """The checkpoint holds the net and the optimiser's state, and what made them is not mixed with anything else."""
+    for section in ("model", "optim"):
+        was, now = asdict(getattr(before, section)), asdict(getattr(config, section))
+        for key in was:
+            if now[key] != was[key] and key != "weights":  # a file may have moved
+                raise UserError(
+                    f"{section}.{key} stays {was[key]} in a run that is resumed, it cannot become {now[key]}: "
+                    "name=... starts another run"
+                )
 
 
 def train(config: TrainConfig) -> None:
     # Imported here, since torch takes seconds: --help and the configuration's errors come at once.
     from lightning.pytorch import seed_everything
-    from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
     from lightning.pytorch.utilities import rank_zero_only
 
-    from callbacks import (
-        Classified,
-        ClassModels,
-        HyperParameters,
-        Localisation,
-        Randomisation,
-        SaliencyMaps,
-        gather,
-        progress,
-        spread,
-    )
+    from callbacks import gather
     from deepinside.classifier import Classifier
     from deepinside.data.module import PictureData, open_split
     from deepinside.models.build import build_convnet
@@ -81,37 +97,12 @@ def train(config: TrainConfig) -> None:
     module = Classifier(convnet, config.optim)
     say(f"{len(pictures['train'])} training and {len(pictures['val'])} validation pictures, {convnet.summary()}")
 
-    localised = config.localisation.enabled and pictures["val"].has_boxes
-    classes = spread(config.class_models.count, len(convnet.classes))
-    budget = {"max_overhead": config.monitor.max_overhead}
-    looks = [
-        ClassModels(config.class_models, classes, out / "class_models", progress=shows, **budget),
-        SaliencyMaps(config.saliency, out / "saliency", **budget),
-    ]
-    measured: Localisation | Classified = Classified(out / "classification", config.localisation.kept)
-    if localised:
-        measured = Localisation(config.localisation, out / "localisation", **budget)
-    checkpoints = [  # two, since Lightning's save_last writes last.ckpt only when best.ckpt is written
-        ModelCheckpoint(out / "checkpoints", "best", "val/top1_error", mode="min", enable_version_counter=False),
-        ModelCheckpoint(out / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False),
-    ]
-    boxes = config.localisation if localised else None
-    sanity = Randomisation(config.sanity, config.saliency, boxes, out / "sanity", seed=config.seed, progress=shows)
-    callbacks = [
-        HyperParameters(config),
-        *looks,
-        measured,
-        sanity,
-        *checkpoints,
-        LearningRateMonitor("step"),
-        *progress(config.trainer.enable_progress_bar),
-    ]
-    last = out / "checkpoints" / "last.ckpt"
-    resumed = last if config.resume else None
+    final = replace(config, name=name, out=None, resume=None, overwrite=False)
+    resumed = out / "checkpoints" / "last.ckpt" if config.resume else None
+    measured, sanity, callbacks = _callbacks(final, out, len(convnet.classes), pictures["val"].has_boxes, shows)
     trainer = make_trainer(config.trainer, out, callbacks, own_samplers=True, resumed=resumed)
     if trainer.is_global_zero:
         _prepare_folder(config, out)
-        save_config(replace(config, name=name, out=None, resume=None, overwrite=False), out / "config.yaml")
 
     def what_is_left() -> str:
         if trainer.is_global_zero:
@@ -119,7 +110,11 @@ def train(config: TrainConfig) -> None:
         return _how_to_go_on(out, trainer.max_epochs, measuring=trainer.state.fn == "test")
 
     with if_stopped(what_is_left):
-        trainer.fit(module, data, ckpt_path=str(resumed) if resumed else None, weights_only=True)
+        _fit(trainer, module, data, resumed)
+        if trainer.is_global_zero:
+            save_config(final, out / "config.yaml")  # of a run that had nothing left to train, too
+            _remove_last_looks(out)
+        trainer.strategy.barrier()
         trainer.test(module, data, verbose=False)
 
     unreadable = sorted(set(gather(list(data.unreadable))))
@@ -130,21 +125,93 @@ def train(config: TrainConfig) -> None:
         leave_report(out, started, resumed is not None)
 
 
+def _callbacks(
+    config: TrainConfig, out: Path, classes: int, has_boxes: bool, shows: bool
+) -> tuple["Localisation | Classified", "Randomisation", list["Callback"]]:
+    """What measures the net at the end, what tries whether its maps depend on what was learnt, and all callbacks."""
+    from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor, ModelCheckpoint
+
+    from callbacks import (
+        Classified,
+        ClassModels,
+        HyperParameters,
+        Localisation,
+        Randomisation,
+        SaliencyMaps,
+        progress,
+        spread,
+    )
+
+    localised = config.localisation if config.localisation.enabled and has_boxes else None
+    chosen, budget = spread(config.class_models.count, classes), {"max_overhead": config.monitor.max_overhead}
+    measured: Localisation | Classified = Classified(out / "classification", config.localisation.kept)
+    if localised:
+        measured = Localisation(localised, out / "localisation", **budget)
+    sanity = Randomisation(
+        config.sanity, config.saliency, localised, out / "sanity_check", seed=config.seed, progress=shows
+    )
+
+    def keep_config(trainer: "Trainer", _: object) -> None:
+        if trainer.is_global_zero:  # of a resumed run not before its checkpoint was taken
+            save_config(config, out / "config.yaml")
+
+    return (
+        measured,
+        sanity,
+        [
+            HyperParameters(config),
+            ClassModels(config.class_models, chosen, out / "class_models", progress=shows, **budget),
+            SaliencyMaps(config.saliency, out / "saliency_maps", **budget),
+            measured,
+            sanity,
+            # Two, since Lightning's save_last writes last.ckpt only when best.ckpt is written.
+            ModelCheckpoint(out / "checkpoints", "best", "val/top1_error", mode="min", enable_version_counter=False),
+            ModelCheckpoint(out / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False),
+            LearningRateMonitor("step"),
+            LambdaCallback(on_train_start=keep_config),
+            *progress(config.trainer.enable_progress_bar),
+        ],
+    )
+
+
+def _fit(trainer: "Trainer", module: "Classifier", data: "PictureData", resumed: Path | None) -> None:
+    try:
+        trainer.fit(module, data, ckpt_path=str(resumed) if resumed else None, weights_only=True)
+    except RuntimeError as error:
+        if resumed and "loading state_dict" in str(error):
+            summary = module.convnet.summary()
+            raise UserError(f"{resumed} holds another net than {summary}: has the data other classes now?") from None
+        raise
+
+
 def _prepare_folder(config: TrainConfig, out: Path) -> None:
-    """A finished or resumable run is never overwritten unasked; of the folder, only what a run writes is removed, and
-    localise/, whose records would pass for the new net's."""
-    if not config.resume and (out / "checkpoints" / "last.ckpt").exists() and not config.overwrite:
-        raise UserError(
-            f"{out} holds a run: resume={out} continues it, name=... starts another, overwrite=true replaces it"
-        )
+    """A finished or resumable run is never overwritten unasked, other files never; of the folder, only what a run
+    writes is removed, and localise/, whose records would pass for the new net's."""
     make_folder(out)
     if not config.resume:
-        measured = ("localisation", "localise", "classification")
-        for folder in ("checkpoints", "class_models", "saliency", "sanity", *measured):
+        if any(out.glob("checkpoints/*.ckpt")) and not config.overwrite:
+            raise UserError(
+                f"{out} holds a run: resume={out} continues it, name=... starts another, overwrite=true replaces it"
+            )
+        a_run = (out / RUN_MARK).exists() or ((out / "config.yaml").exists() and any(out.glob("checkpoints/*.ckpt")))
+        if not a_run and not all((path / ANALYSIS_MARK).exists() for path in out.iterdir()):
+            raise UserError(f"{out} holds files that no run made: give out= an empty or a new folder")
+        for folder in ("checkpoints", "localise", *LOOKS):
             shutil.rmtree(out / folder, ignore_errors=True)
         for file in ("events.out.tfevents.*", "metrics.json", "provenance.json", "report.html"):
             for old in out.glob(file):
                 old.unlink()
+    (out / RUN_MARK).touch()
+
+
+def _remove_last_looks(out: Path) -> None:
+    """What the earlier end of a resumed run drew, before the new one is drawn; what grows over the epochs stays."""
+    for folder in LOOKS:
+        for pattern in ("*.png", "pictures/*.png", "gallery/*.png", "kept/*"):
+            for old in (out / folder).glob(pattern):
+                old.unlink()
+    for old in out.glob("class_models/films/*.png"):
+        old.unlink()
 
 
 def _how_to_go_on(out: Path, epochs: int | None, measuring: bool) -> str:

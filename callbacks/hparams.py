@@ -1,4 +1,4 @@
-"""What TensorBoard shows of many runs together: its HPARAMS tab and its custom charts. Alone imports tensorboard."""
+"""What TensorBoard shows of many runs together: its HPARAMS tab and its custom charts."""
 
 import time
 from collections.abc import Iterator

@@ -1,5 +1,6 @@
 """Object boxes from saliency and GraphCut, scored by ILSVRC's rules: curves while training, all pictures at the end."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from callbacks.gathering import gather, log_numbers, spread
@@ -21,6 +23,8 @@ from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, summ
 from deepinside.models.convnet import ConvNet
 from deepinside.predictions import write_csv, write_submission
 from deepinside.records import FILE, write_records
+
+log = logging.getLogger(__name__)
 
 CURVES = (
     "top1_error",
@@ -75,14 +79,15 @@ class Localisation(Monitor):
             self.numbers = read_label_ids(self.settings.label_ids, convnet.classes.ids)
 
     def look(self, trainer: Trainer, module: LightningModule) -> None:
-        convnet, error = convnet_of(module, self.given), self.error.to(module.device)
+        convnet, error = convnet_of(module, self.given), self.error.to(_of_sums(module.device))
         error.reset()
         for picture in self._labelled(self.pictures(trainer, self.settings.images)):
             error.update(localise(convnet, picture, self.settings).score)
         log_numbers(trainer, _curves(error.compute(), "localisation"))
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.error, self.max_box = self.error.to(pl_module.device), self.max_box.to(pl_module.device)
+        device = _of_sums(pl_module.device)
+        self.error, self.max_box = self.error.to(device), self.max_box.to(device)
         self.outcomes, self.kinds, self.seconds = [], Counter[str](), 0.0
         self.error.reset()
         self.max_box.reset()
@@ -115,13 +120,16 @@ class Localisation(Monitor):
         seconds = max(gather([self.seconds]))
         measured: dict[str, Any] = self.error.compute()
         for row, values in self.max_box.compute().items():
-            measured[row] = measured[row] | values
+            if row in measured:
+                measured[row] |= values
         outcomes = sorted(gather(self.outcomes), key=lambda outcome: outcome.index)
         if len({outcome.index for outcome in outcomes}) != len(outcomes):
             raise RuntimeError("a picture was evaluated twice: the evaluation sampler must not pad")
         if not trainer.is_global_zero:
             return
         self.results = _results(measured, outcomes, seconds)
+        if "localisation" not in self.results:
+            log.warning("none of the pictures measured has a box of its class: only the classification is scored")
         log_numbers(trainer, _curves(measured, "test_localisation"))  # other pictures, so another curve
         if self.folder is not None:
             write_csv(self.folder / "predictions.csv", (row for outcome in outcomes for row in outcome.rows))
@@ -146,10 +154,20 @@ class Localisation(Monitor):
                 yield replace(picture, boxes=picture.boxes[:0]) if listed else picture
 
 
+def _of_sums(device: torch.device) -> torch.device:
+    """Where the metrics' sums are: with the net, for processes to add up. MPS has no float64, and is one process."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def _curves(measured: dict[str, Any], tag: str) -> dict[str, float]:
     """Tags of TensorBoard: <tag>/<measure> for the method, <tag>_<row>/<measure> for the baselines."""
     rows = {tag: "method", f"{tag}_centre_box": "centre_box", f"{tag}_whole_image": "whole_image"}
-    return {f"{name}/{key}": measured[row][key] for name, row in rows.items() for key in CURVES if key in measured[row]}
+    return {
+        f"{name}/{key}": measured[row][key]
+        for name, row in rows.items()
+        for key in CURVES
+        if key in measured.get(row, {})
+    }
 
 
 def _results(measured: dict[str, Any], outcomes: list[Outcome], seconds: float) -> dict[str, Any]:

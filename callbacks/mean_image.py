@@ -50,7 +50,7 @@ class MeanImage(Callback):
         images = int(_sum(trainer, torch.tensor(self.images, device=pl_module.device)))
         if not images:
             raise UserError("task=mean_image: no training picture could be read")
-        mean = (total.double() / (255 * images)).float().cpu()
+        mean = (total.cpu().double() / (255 * images)).float()
         self.results = {"images": images, "channel_means": mean.mean((1, 2)).tolist(), "file": str(self.file)}
         if trainer.is_global_zero:
             save_mean_image(self.file, mean, images)

@@ -54,7 +54,10 @@ def screenshot(page: Path, height: int) -> Image.Image:
 
 
 def main(run: Path, comparison: Path) -> None:
-    films, growth = sorted((run / "saliency/films").glob("*.png")), sorted((run / "class_models/growth").glob("*.png"))
+    films, growth = (
+        sorted((run / "saliency_maps/films").glob("*.png")),
+        sorted((run / "class_models/growth").glob("*.png")),
+    )
     save(Image.open(run / "class_models/sheet.png"), "class_models.jpg", 900)
     save(Image.open(run / "localisation/sheet.png").crop((0, 0, 1992, 584)), "localisation.jpg")
     save(stacked([films[:1], films[1:2], [growth[3], growth[7]]]), "watching.jpg", 1100)

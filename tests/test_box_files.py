@@ -331,6 +331,23 @@ def test_the_published_figures() -> None:
     assert shares["best three centred"] == pytest.approx(61.95, abs=0.05)
 
 
+@pytest.mark.parametrize("edge", ["nan", "inf", "-inf"])
+def test_edges_that_are_not_finite_are_refused(edge: str, tmp_path: Path) -> None:
+    rows = trees.write(tmp_path / "p.csv", f"image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,0,{edge},3\n")
+    with pytest.raises(UserError, match=r"p.csv, line 2: an edge is not a finite number"):
+        read_predictions(rows, ["a"], WNIDS, None)
+    lines = trees.write(tmp_path / "s.txt", f"1 {edge} 1 2 3\n")
+    with pytest.raises(UserError, match=r"s.txt, line 1: not all of its numbers are finite"):
+        read_predictions(lines, ["a"], WNIDS, "wnid")
+
+
+@pytest.mark.parametrize("name", ["p.csv", "s.txt"])
+def test_files_of_guesses_that_are_no_text_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"image,rank\xff\xfe\x00")
+    with pytest.raises(UserError, match=f"{name} is not a text in UTF-8"):
+        read_predictions(tmp_path / name, ["a"], WNIDS, "wnid")
+
+
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     specification = importlib.util.spec_from_file_location("analyse", ROOT / "analyse.py")
     assert specification is not None

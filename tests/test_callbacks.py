@@ -207,3 +207,15 @@ def test_blacklisted_pictures_count_for_the_classification_alone(tmp_path: Path)
     trainer.test(module, PictureData(DataConfig(workers=0), module.convnet, val=Shapes("val", 0, 5)), verbose=False)
     assert (watcher.results["images"], watcher.results["localisation"]["images"]) == (5, 2)
     assert sum(watcher.results["errors"]["class_known"].values()) == 2
+
+
+def test_a_data_set_of_which_nothing_can_be_read_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_: Broken, i: int) -> Picture:
+        raise UnreadablePicture(f"broken{i}.jpg", "no picture")
+
+    monkeypatch.setattr(Broken, "read", read)
+    data = PictureData(DataConfig(batch_size=2, workers=0), convnet(), val=Broken())
+    first, second = data.val_dataloader()
+    data.on_before_batch_transfer(first, 0)
+    with pytest.raises(UserError, match=r"no picture can be read, of all 3 \(the first: broken0.jpg: no picture\)"):
+        data.on_before_batch_transfer(second, 0)

@@ -11,7 +11,7 @@ from deepinside.config import TASKS, AnalyseConfig, TrainConfig, recipe_name
 from deepinside.config.help import SECTIONS, TASK_HELP, TRAINING_ONLY, analysis_help, training_help
 from deepinside.config.options import options
 from deepinside.errors import UserError
-from deepinside.load_config import load_config, save_config
+from deepinside.load_config import given_value, load_config, save_config
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "configs"
@@ -90,7 +90,9 @@ def test_a_runs_configuration_lies_under_an_analysis(tmp_path: Path) -> None:
         ("data=3", ["data", "section"]),
         ("nonsense", ["nonsense", "key=value"]),
         ("model.mean=[1,2", ["model.mean=[1,2"]),
-        ("model.mean=[1,2]", ["model.mean", "3 numbers"]),
+        ("model.mean=[1,1]", ["model.mean", "3 numbers"]),
+        ("model.mean=[123.7,116.3,103.5]", ["model.mean", "at most 1"]),
+        ("model.std=[58.4,57.1,57.4]", ["model.std", "at most 1"]),
         ("data.contrast=[2.0,1.0]", ["data.contrast", "low <= high"]),
         ("config=configs/shape.yaml", ["no file", "configs/shapes.yaml"]),
         ("model.weights=null", ["model.weights", "None"]),
@@ -168,3 +170,19 @@ def test_help_of_an_unknown_task_names_the_nearest() -> None:
     command = f"{sys.executable} {ROOT / 'analyse.py'} --help | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def test_what_the_user_gave_in_files_and_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("run: runs/a\nmodel: {weights: a.pth}\n")
+    (tmp_path / "b.yaml").write_text("model: {weights: b.pth}\n")
+
+    def given(key: str, *arguments: str) -> object:
+        return given_value(AnalyseConfig, arguments, key)
+
+    files = f"config={tmp_path / 'a.yaml'},{tmp_path / 'b.yaml'}"
+    assert given("run", files) == "runs/a"
+    assert given("model.weights", files) == "b.pth"
+    assert given("model.weights", "model.weights=c.pth", files) == "c.pth"
+    assert given("class_models.preset", files) is None
+    with pytest.raises(UserError, match="unknown key 'runn'"):
+        given("run", "runn=a")

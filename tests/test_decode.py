@@ -78,12 +78,17 @@ def test_the_first_frame_of_an_animation(tmp_path: Path, name: str) -> None:
     assert (corner(image) == CORNER).all()
 
 
-def test_exif_orientation_is_not_applied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
+def test_exif_orientation_is_applied_to_upright_pictures_alone(kind: str, tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # "turn by 90 degrees to look at"
-    trees.draw(1, size=(20, 30)).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    plain = trees.save(tmp_path / "plain.jpg", 1, size=(20, 30))
-    assert torch.equal(decode(tmp_path / "turned.jpg"), decode(plain))
+    exif[0x0112] = 6  # "turn by 90 degrees, clockwise, to look at"
+    turned = tmp_path / f"turned.{kind}"
+    trees.draw(1, size=(20, 30)).save(turned, exif=exif, quality=95, lossless=True)
+    plain = decode(trees.save(tmp_path / f"plain.{kind}", 1, size=(20, 30)))
+    assert torch.equal(decode(turned), plain)
+    upright = decode(turned, upright=True)
+    assert upright.shape == (3, 30, 20)
+    assert (upright.int() - plain.rot90(-1, (1, 2)).int()).abs().max() <= 8  # JPEG turns its blocks
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.tif", "a.webp"])

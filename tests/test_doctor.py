@@ -15,6 +15,7 @@ from PIL import Image
 
 from deepinside.config import AnalyseConfig, ModelConfig
 from deepinside.data.ilsvrc import imagenet_wnids
+from deepinside.data.module import usable_cpus
 from deepinside.data.picture import Classes
 from deepinside.doctor import Finding, check_data, check_machine, check_names, check_weights, machine
 from deepinside.doctor.files import scan
@@ -268,7 +269,7 @@ def test_the_machine_is_described_and_what_is_little_is_told(tmp_path: Path, mon
     monkeypatch.setattr(machine, "LITTLE_RAM", 1e18)
     assert machine.check_disk(tmp_path).state == machine.check_ram().state == "warn"
     monkeypatch.setattr(os, "cpu_count", lambda: 4096)
-    assert machine.check_cpus()[0].fix.startswith("data.workers=")
+    assert "of the machine's 4096" in machine.check_cpus()[0].found
     (tmp_path / "file").touch()
     assert machine.check_disk(tmp_path / "file").state == "blocks"
 
@@ -356,3 +357,9 @@ def test_damage_in_a_real_tree(shared: Path, tmp_path: Path) -> None:
     findings = check_data(root, None, 300, 300)[0]
     for what, name in (("unreadable", files[0].name), ("empty files", files[1].name), ("odd boxes", xml.name)):
         assert any(f.what == f"val: {what}" and name in f.found and f.state == "warn" and f.fix for f in findings), what
+
+
+def test_loaders_take_the_cpus_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
+    assert usable_cpus() == 2
+    assert "data.workers=null takes 2 of them" in machine.check_cpus()[0].found

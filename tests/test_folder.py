@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from deepinside.data.folder import PictureFiles, PictureFolder, find_pictures
 from deepinside.data.picture import Classes, UnreadablePicture
@@ -91,10 +92,12 @@ def test_linked_classes_are_read_and_loops_are_not_followed(tmp_path: Path) -> N
     ]
 
 
-def test_limit_takes_the_first_pictures(tmp_path: Path) -> None:
+def test_limit_takes_pictures_from_all_over(tmp_path: Path) -> None:
     trees.class_folders(tmp_path / "train", {"ape": 2, "cat": 3})
     data = PictureFolder(tmp_path, "train", limit=3)
+    assert names(data) == ["00", "01", "01"]
     assert data.labels == [0, 0, 1]
+    assert PictureFolder(tmp_path, "train", limit=2).labels == [0, 1]
     assert data.classes.ids == ("ape", "cat")
     assert len(PictureFolder(tmp_path, "train", limit=99)) == 5
     for limit in (0, -1):
@@ -185,3 +188,13 @@ def test_an_explicit_file_that_is_no_picture_is_unreadable(tmp_path: Path) -> No
     data = PictureFiles([str(trees.write(tmp_path / "notes.txt", "mine"))], CLASSES)
     with pytest.raises(UnreadablePicture, match="notes: not a picture"):
         data.read(0)
+
+
+def test_photographs_stand_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "train/cat").mkdir(parents=True)
+    file = tmp_path / "train/cat/a.jpg"
+    trees.draw(1, size=(20, 30)).save(file, exif=exif)
+    for source in (PictureFolder(tmp_path, "train"), PictureFiles([str(file)], Classes(("n1",), ("a",)))):
+        assert source.read(0).image.shape == (3, 30, 20)

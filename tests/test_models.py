@@ -18,6 +18,7 @@ from deepinside.errors import UserError
 from deepinside.models.build import _head_keys, build_convnet
 from deepinside.models.convnet import ConvNet
 from deepinside.models.simonyan2013 import simonyan2013
+from deepinside.models.weights import load_weights
 
 TEN = Classes(tuple(f"n{i:08d}" for i in range(10)), tuple(f"thing {i}, object {i}" for i in range(10)))
 
@@ -246,3 +247,10 @@ def test_a_bare_file_of_the_datas_number_of_classes_keeps_its_head(tmp_path: Pat
     again = build("shapes_convnet", str(tmp_path / "bare.pth"), TEN, mean=[0.5] * 3, std=[0.25] * 3)
     assert again.classes == TEN
     assert torch.equal(again.net.full7.weight, state["full7.weight"])
+
+
+@pytest.mark.parametrize("text", ["train: 1", "a,b", "", "(dp0\n", "\x80\x02}q\x00."])
+def test_texts_are_no_weights(text: str, tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"w\.pth"):
+        load_weights("alexnet", str(tmp_path / "w.pth"))

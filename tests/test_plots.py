@@ -1,5 +1,6 @@
 """Drawing: sizes, colours where they belong, captions that fit, degenerate maps."""
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -8,6 +9,7 @@ from deepinside.plots import (
     TILE,
     TRUTH_COLOUR,
     Explanation,
+    draw_boxes,
     draw_explanation,
     heat,
     sheet,
@@ -67,3 +69,12 @@ def test_sheet_holds_all_and_goes_to_tensorboard() -> None:
 def test_very_long_pictures_stay_on_the_sheet() -> None:
     panel = draw_explanation(Explanation(torch.zeros(3, 4, 400, dtype=torch.uint8), torch.rand(4, 400), "long"))
     assert panel.width == 3 * 3 * TILE + 16
+
+
+def test_boxes_thinner_than_a_pixel_of_the_tile_are_drawn() -> None:
+    pixels = np.zeros((300, 2000, 3), dtype=np.uint8)
+    thin = torch.tensor([[4.0, 4.0, 5.0, 5.0], [1999.0, 0.0, 2000.0, 300.0]])
+    drawn = np.asarray(draw_boxes(pixels, thin, None))
+    assert drawn[:3, :3].any()
+    assert drawn[10, -3:].any()
+    assert not drawn[10, 10:-10].any()

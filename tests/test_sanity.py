@@ -176,7 +176,7 @@ def test_curves_picture_and_results(tmp_path: Path) -> None:
         assert scalars(tmp_path, f"sanity_chance/{key}") == pytest.approx(dict.fromkeys((0, 1, 4, 7), value))
     centre = found["centre_box"]["gt_known_accuracy"]
     assert scalars(tmp_path, "sanity_centre_box/gt_known_accuracy") == dict.fromkeys((0, 1, 4, 7), centre)
-    with Image.open(tmp_path / "sanity" / "sheet.png") as picture:
+    with Image.open(tmp_path / "sanity_check" / "sheet.png") as picture:
         assert picture.width > 5 * 112  # the picture and four stages
         assert picture.height > 4 * 112
     assert all(torch.equal(value, before[key]) for key, value in module.convnet.state_dict(prefix="convnet.").items())
@@ -305,4 +305,4 @@ def test_two_processes_share_the_pictures_and_analyse_agrees(tmp_path: Path) -> 
         assert one["spearman"] == pytest.approx(other["spearman"], abs=1e-5)
         assert one["ssim"] == pytest.approx(other["ssim"], abs=1e-5)
         assert one["gt_known_accuracy"] == other["gt_known_accuracy"]
-    assert (tmp_path / "sanity" / "sheet.png").is_file()
+    assert (tmp_path / "sanity_check" / "sheet.png").is_file()

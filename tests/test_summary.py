@@ -98,5 +98,6 @@ def test_pictures_without_boxes_are_classified_only() -> None:
     for score in scores:
         error.update(score)
     result = summarise(error.compute(), Outcomes(scores))
-    assert (result["images"], result["localisation"]["images"]) == (8, 0)
+    assert list(result) == ["images", "classification", "intervals"]
+    assert (result["images"], result["classification"]["top1_error"]) == (8, 0.5)
     assert set(result["intervals"]) == {"classification"}

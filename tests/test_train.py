@@ -19,6 +19,8 @@ from callbacks import spread
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.data.picture import Classes
+from deepinside.errors import UserError
+from deepinside.launch import ANALYSIS_MARK, RUN_MARK
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
@@ -74,7 +76,7 @@ def test_a_run_leaves_everything_that_was_promised(trained: Path) -> None:
     config = load_config(TrainConfig, [f"config={trained / 'config.yaml'}"], ROOT / "configs")
     assert (config.data.shapes_train, config.trainer.max_epochs) == (96, 2)
     assert {p.name for p in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-    for name, count in (("class_models", 3), ("saliency", 3), ("localisation", 2)):
+    for name, count in (("class_models", 3), ("saliency_maps", 3), ("localisation", 2)):
         assert len(list((trained / name / "pictures").glob("*.png"))) == count
         with Image.open(trained / name / "sheet.png") as sheet:
             assert sheet.width > 240
@@ -154,28 +156,87 @@ def test_a_run_is_not_overwritten_unasked(trained: Path) -> None:
 
 def test_a_run_that_replaces_another_takes_its_analysis_of_boxes_away(tmp_path: Path) -> None:
     """localise/ holds records of the old net, which a comparison would take for the new one's."""
-    config = TrainConfig(overwrite=True)
     for name in ("localise", "class_model"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "pictures.jsonl").touch()
-    runpy.run_path(str(ROOT / "train.py"))["_prepare_folder"](config, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["class_model"]
+        trees.write(tmp_path / name / "pictures.jsonl", "")
+    (tmp_path / RUN_MARK).touch()
+    prepare_folder(TrainConfig(overwrite=True), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"class_model", RUN_MARK}
+
+
+def prepare_folder(config: TrainConfig, out: Path) -> None:
+    runpy.run_path(str(ROOT / "train.py"))["_prepare_folder"](config, out)
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("saliency_maps/thesis.txt", "holds files that no run made"),
+        ("config.yaml", "holds files that no run made"),
+        ("checkpoints/best.ckpt", "holds a run"),
+    ],
+)
+def test_files_that_no_run_made_are_never_removed(file: str, words: str, tmp_path: Path) -> None:
+    trees.write(tmp_path / file, "mine")
+    with pytest.raises(UserError, match=words):
+        prepare_folder(TrainConfig(), tmp_path)
+    with pytest.raises(UserError, match="holds files that no run made"):
+        prepare_folder(TrainConfig(overwrite=True), tmp_path)
+    assert (tmp_path / file).read_text() == "mine"
+
+
+def test_a_run_may_begin_beside_analyses_and_where_it_was_stopped(tmp_path: Path) -> None:
+    trees.write(tmp_path / "class_model" / ANALYSIS_MARK, "")
+    prepare_folder(TrainConfig(), tmp_path)
+    trees.write(tmp_path / "metrics.json", "{}")
+    prepare_folder(TrainConfig(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"class_model", RUN_MARK}
 
 
 def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """One epoch, then a second by resume: as many steps as two epochs at a stretch, logged where they belong."""
-    same = (*SMALL, "class_models.count=0", "saliency.images=0", "localisation.enabled=false", "optim.schedule=step")
+    """One epoch, then a second by resume: as many steps as two epochs at a stretch, logged where they belong. The rate
+    of the second epoch is 0, so its weights are those that the first one left."""
+    standing = ("optim.schedule=step", "optim.step_epochs=1", "optim.factor=0")
+    same = (*SMALL, "class_models.count=2", "saliency.images=0", "localisation.enabled=false", *standing)
     run("train.py", *same, "trainer.max_epochs=2", f"out={tmp_path / 'whole'}")
     run("train.py", *same, "trainer.max_epochs=1", f"out={tmp_path / 'parts'}")
-    run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2")
+    before = torch.load(tmp_path / "parts" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2", "class_models.count=1")
     whole, parts = (
         torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "parts")
     )
     assert parts["epoch"] == 1
     assert parts["global_step"] == whole["global_step"] == 6
     assert [e.step for e in events(tmp_path / "parts").Scalars("val/top1_error")] == [2, 5]
-    assert all(torch.isfinite(v).all() for v in parts["state_dict"].values())
+    weights = [key for key in before if key.startswith("convnet.") and key.endswith(("weight", "bias"))]
+    assert len(weights) > 8
+    assert all(torch.equal(before[key], parts["state_dict"][key]) for key in weights)
     assert read_json(tmp_path / "parts" / "metrics.json")["images"] == 26
+    assert len(list((tmp_path / "parts" / "class_models" / "pictures").glob("*.png"))) == 1  # not those of before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model.name=squeezenet1_1"], "model.name stays shapes_convnet"),
+        (["optim.schedule=plateau"], "optim.schedule stays cosine"),
+        (["trainer.max_steps=0"], "trainer.max_steps=0"),
+        (["trainer.limit_val_batches=0"], "trainer.limit_val_batches=0"),
+    ],
+)
+def test_a_refused_resume_leaves_the_run_as_it_was(trained: Path, arguments: list[str], words: str) -> None:
+    before = (trained / "config.yaml").read_text()
+    with pytest.raises(UserError, match=words):
+        runpy.run_path(str(ROOT / "train.py"))["main"]([f"resume={trained}", *arguments])
+    assert (trained / "config.yaml").read_text() == before
+
+
+def test_a_resume_with_other_classes_leaves_the_run_as_it_was(trained: Path, tmp_path: Path) -> None:
+    before = (trained / "config.yaml").read_text()
+    trees.class_folders(tmp_path, {"ape": 3, "cat": 3})
+    other = ("data.name=folder", f"data.root={tmp_path}", "trainer.max_epochs=3")
+    done = run("train.py", f"resume={trained}", *other, code=2)
+    assert "holds another net than" in done.stderr.splitlines()[-1]
+    assert (trained / "config.yaml").read_text() == before
 
 
 def test_resume_needs_a_run(tmp_path: Path) -> None:
@@ -289,10 +350,31 @@ def test_only_the_chosen_pictures_are_decoded(task: str, tmp_path: Path) -> None
 
 
 def test_analysis_lands_in_the_run_by_default(trained: Path) -> None:
+    of_training = {path: path.read_bytes() for path in trained.glob("saliency_maps/**/*.png")}
     run("analyse.py", "task=saliency", f"run={trained}", "saliency.images=2", "trainer.accelerator=cpu")
     assert len(read_json(trained / "saliency" / "metrics.json")["pictures"]) == 2
     reloaded = load_config(AnalyseConfig, [f"config={trained / 'saliency' / 'config.yaml'}"], ROOT / "configs")
     assert reloaded.task == "saliency"
+    assert len(of_training) >= 4
+    assert all(path.read_bytes() == content for path, content in of_training.items())
+
+
+def test_analyses_heed_what_a_configuration_file_says(trained: Path, tmp_path: Path) -> None:
+    trees.write(tmp_path / "own.yaml", f"run: {trained}\nmodel: {{weights: /absent.pth}}\n")
+    done = run("analyse.py", "task=saliency", f"config={tmp_path / 'own.yaml'}", code=2)
+    assert "model.weights=/absent.pth is neither a file" in done.stderr
+
+
+def test_pictures_without_boxes_are_classified_and_it_is_said(trained: Path, tmp_path: Path) -> None:
+    listed = trees.write(tmp_path / "blacklist.txt", "\n".join(f"shape_val_{i:06d}" for i in range(26)))
+    few = ("localisation.pictures=1", "localisation.gallery=0", "trainer.accelerator=cpu")
+    out = tmp_path / "out"
+    given = ("task=localise", f"run={trained}", f"localisation.blacklist={listed}", f"out={out}")
+    done = run("analyse.py", *given, *few)
+    assert "none of the pictures measured has a box" in done.stderr
+    assert "nan" not in done.stdout
+    assert set(read_json(out / "metrics.json")) >= {"images", "classification"}
+    assert "localisation" not in read_json(out / "metrics.json")
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ def make_trainer(
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     quieten()
+    if any(word in config.strategy for word in ("spawn", "fork", "notebook")):
+        raise UserError(f"trainer.strategy={config.strategy}: results would stay in its processes; ddp gives them back")
     options = asdict(config) | {"enable_progress_bar": False}  # callbacks/progress.py shows it
     lost = first_lost_step(resumed) if resumed else None
     logger = TensorBoardLogger(out, name="", version="", default_hp_metric=False, purge_step=lost)
@@ -109,7 +111,11 @@ def first_lost_step(checkpoint: Path) -> int:
     """The first step that a run which goes on from the checkpoint takes anew."""
     import torch
 
-    return int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"]) + 1
+    try:
+        return int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"]) + 1
+    except Exception as error:  # damaged files are answered with many kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{checkpoint} cannot be read, so the run cannot go on: {reason}") from None
 
 
 def quieten() -> None:
@@ -134,12 +140,18 @@ def newest_run(runs: Path) -> Path:
     return found[-1].parent.parent
 
 
+# Files that lie where a run or an analysis began: only there is anything removed.
+RUN_MARK, ANALYSIS_MARK = ".deepinside_run", ".deepinside"
+
+
 def make_folder(out: Path) -> None:
     """Creates the folder of results, or says why that is impossible."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={out} cannot be a folder: {error.strerror}") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UserError(f"out={out} cannot be written to: give a folder that is yours")
 
 
 def check_run(folder: Path, key: str) -> Path:

@@ -52,6 +52,12 @@ def argument_value(arguments: Sequence[str], key: str) -> str | None:
     return values[-1] if values else None
 
 
+def given_value(schema: type[SharedConfig], arguments: Sequence[str], key: str) -> Any:
+    """What the user's own layers, `config=` files and `key=value`s, say of one key; None where they say nothing."""
+    layers = [layer for _, layer in _user_layers(schema, arguments)]
+    return OmegaConf.select(OmegaConf.merge({}, *layers), key)
+
+
 def save_config(config: SharedConfig, path: Path) -> None:
     OmegaConf.save(OmegaConf.structured(config), path)
 

@@ -121,7 +121,7 @@ def draw_boxes(pixels: Pixels, truth: Tensor | None, guess: Tensor | None) -> Im
     draw = ImageDraw.Draw(tile)
     for boxes, colour, width in ((guess, GUESS_COLOUR, 5), (truth, TRUTH_COLOUR, 3)):  # equal ones both show
         for x0, y0, x1, y1 in (boxes.cpu() * zoom).tolist() if boxes is not None else []:
-            corners = (x0, y0, min(x1, tile.width) - 1, min(y1, tile.height) - 1)
+            corners = (x0, y0, max(x0, min(x1, tile.width) - 1), max(y0, min(y1, tile.height) - 1))  # however thin
             draw.rectangle(corners, outline=colour, width=width)
     return tile
 

@@ -1,6 +1,7 @@
 """Guessed boxes as files: predictions.csv, and submission.txt as ILSVRC's development kit evaluates it."""
 
 import csv
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,15 @@ def read_predictions(
     if not path.is_file():
         near = nearest(path.name, [p.name for p in path.parent.glob("*")])
         raise UserError(f"predictions={path}: no such file{near}")
-    if path.suffix == ".csv":
-        return read_csv(path)
-    if label_ids is None:
+    if path.suffix != ".csv" and label_ids is None:
         wanted = "localisation.label_ids=FILE (the devkit's meta.mat or map_clsloc.txt) or wnid"
         raise UserError(f"{path} does not tell how its classes are numbered: {wanted} is needed")
-    return read_submission(path, images, read_label_ids(label_ids, ids))
+    try:
+        if label_ids is None or path.suffix == ".csv":
+            return read_csv(path)
+        return read_submission(path, images, read_label_ids(label_ids, ids))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"predictions={path} is not a text in UTF-8: {error}") from None
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -71,6 +75,8 @@ def read_csv(path: Path) -> dict[str, Guesses]:
         for row in rows:
             try:
                 edges = [float(row[edge]) for edge in NEEDED[3:]]
+                if not all(map(math.isfinite, edges)):
+                    raise ValueError("an edge is not a finite number")
                 if edges[0] > edges[2] or edges[1] > edges[3]:
                     raise ValueError("xmin > xmax or ymin > ymax")
                 found.setdefault(row["image"], []).append((int(row["rank"]), row["wnid"], edges))
@@ -107,6 +113,8 @@ def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int
     for number, (image, line) in enumerate(zip(images, lines, strict=True), start=1):
         try:
             words = [float(word) for word in line.replace(",", " ").split()]
+            if not all(map(math.isfinite, words)):
+                raise ValueError("not all of its numbers are finite")
             if len(words) % 5 or len(words) > 5 * MAX_GUESSES:
                 raise ValueError(f"{len(words)} numbers; a guess has 5, a picture at most {MAX_GUESSES} guesses")
             guesses = [(words[i], words[i + 1 : i + 5]) for i in range(0, len(words), 5) if words[i] != 0]

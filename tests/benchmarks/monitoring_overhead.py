@@ -64,7 +64,7 @@ def main() -> None:
         for epochs in range(1, config.trainer.max_epochs + 1):
             alone.go_on(epochs)
             watched.go_on(epochs)
-        sanity = watched.sanity_seconds(Path(folder) / "sanity")
+        sanity = watched.sanity_seconds(Path(folder) / "sanity_check")
     print(f"{config.trainer.max_epochs} epochs, {torch.get_num_threads()} threads\n")
     print("| | without looks | with looks | overhead |\n|---|---|---|---|")
     rows = {"processor": (alone.processor, watched.processor), "wall-clock": (alone.wall, watched.wall)}

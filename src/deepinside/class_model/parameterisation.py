@@ -39,7 +39,7 @@ class Fourier:
     """I = C irfft2(s(f) z): a spectrum z (K, 3, H, W // 2 + 1, 2), damped like that of natural pictures.
 
     s(f) = 1 / max(f, 1 / max(H, W)) ** decay, f in cycles a pixel, so that a step of the optimiser moves coarse
-    structure most; s is normalised so that white z of deviation 1 gives a picture of one grey level RMS. With
+    structure most; s is normalised so that white z of mean square 1 gives a picture of one grey level RMS. With
     `decorrelate`, C turns three independent channels into RGB with the correlations of natural colours. Beyond the
     paper: Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017.
     """
@@ -49,7 +49,7 @@ class Fourier:
 
     def encode(self, images: Tensor) -> Tensor:
         colour, scale = self._colour(images), self._scale(images, images.shape[-2:])
-        channels = torch.einsum("dc,kchw->kdhw", torch.linalg.inv(colour.double()).to(images), images)
+        channels = torch.einsum("dc,kchw->kdhw", torch.linalg.inv(colour.cpu().double()).to(images), images)
         return torch.view_as_real(torch.fft.rfft2(channels, norm="ortho") / scale).contiguous()
 
     def decode(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:

@@ -133,7 +133,8 @@ python analyse.py task=TASK [run=DIR|latest] [config=FILE,...] [key=value ...]
 
   python analyse.py task=TASK --help                           # one task: more examples, its keys alone
 
-With run=, data and model are the run's own unless they are given too."""
+What you do not give comes from the run's config.yaml with run=, else from configs/ (finetune.yaml for a net with
+weights: class_models.preset=natural); what those leave open is as below."""
 
 
 def training_help(schema: type, usage: str) -> str:

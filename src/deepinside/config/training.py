@@ -14,7 +14,7 @@ class DataConfig:
     workers: int | None = option(
         None, "loading processes a device; null: 0 for shapes, else up to 8 of the CPUs", low=0
     )
-    limit: int | None = option(None, "use only the first N pictures of each split", low=1)
+    limit: int | None = option(None, "use only N pictures of each split, spread over it", low=1)
     resize: int | None = option(None, "short side of the whole picture; null: what the weights ask for", low=8)
     crop: int | None = option(None, "side of the crops the ConvNet sees; null: what the weights ask for", low=8)
     colour_noise: float = option(0.1, "PCA colour noise while training: standard deviation", low=0)
@@ -37,10 +37,10 @@ class ModelConfig:
         None, "outputs; null: the data's classes (train.py), the weights' (analyse.py)", low=1
     )
     mean: list[float] | None = option(
-        None, "channel means of the input in [0, 1]; null: they come with the weights", low=0
+        None, "channel means of the input in [0, 1]; null: they come with the weights", low=0, high=1
     )
     std: list[float] | None = option(
-        None, "channel deviations of the input; null: they come with the weights", low=1e-6
+        None, "channel deviations of the input in [0, 1]; null: they come with the weights", low=1e-6, high=1
     )
 
 

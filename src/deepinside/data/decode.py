@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2.functional import to_dtype
@@ -15,12 +15,12 @@ from torchvision.transforms.v2.functional import to_dtype
 from deepinside.data.picture import UnreadablePicture
 
 
-def decode(path: Path) -> Tensor:
+def decode(path: Path, upright: bool = False) -> Tensor:
     """RGB pixels of the picture in `path`, uint8 (3, H, W) in 0..255.
 
     What is kept and what is dropped:
-    * EXIF orientation is not applied, because ILSVRC's boxes are in the stored pixels (a TIFF is turned: in that format
-      the tag is part of the picture);
+    * EXIF orientation is applied to `upright` pictures alone, because ILSVRC's boxes are in the stored pixels (a TIFF
+      is always turned: in that format the tag is part of the picture);
     * grey is repeated to three channels, CMYK is converted, of an animation the first frame is taken;
     * alpha is ignored and the colour stored under it kept, as the common ImageNet loaders do;
     * 16 bits a channel become 8 by dropping the lower byte.
@@ -34,12 +34,13 @@ def decode(path: Path) -> Tensor:
         raise UnreadablePicture(path.stem, f"{error.strerror} ({path})") from error
     if not len(data):
         raise UnreadablePicture(path.stem, f"the file is empty ({path})")
+    if not (upright and data[8:12].tobytes() == b"WEBP"):  # of which torchvision does not read the orientation
+        try:
+            return _with_torchvision(torch.from_numpy(data), upright)
+        except RuntimeError:
+            pass
     try:
-        return _with_torchvision(torch.from_numpy(data))
-    except RuntimeError:
-        pass
-    try:
-        return _with_pillow(data)
+        return _with_pillow(data, upright)
     except UnidentifiedImageError as error:
         raise UnreadablePicture(path.stem, f"not a picture in a known format ({path})") from error
     # Pillow's readers answer damaged files with many kinds of exception (OSError, SyntaxError, struct.error, ...).
@@ -48,18 +49,19 @@ def decode(path: Path) -> Tensor:
         raise UnreadablePicture(path.stem, f"{reason[0]} ({path})") from error
 
 
-def _with_torchvision(data: Tensor) -> Tensor:
+def _with_torchvision(data: Tensor, upright: bool) -> Tensor:
     with warnings.catch_warnings():
         # torchvision 0.29 deprecates its decoders for torchcodec's, which always apply EXIF orientation.
         warnings.simplefilter("ignore", DeprecationWarning)
-        image = decode_image(data, ImageReadMode.RGB)
+        image = decode_image(data, ImageReadMode.RGB, apply_exif_orientation=upright)
     if image.ndim == 4:
         image = image[0]
     return to_dtype(image, torch.uint8, scale=True)
 
 
-def _with_pillow(data: np.ndarray[Any, Any]) -> Tensor:
-    with Image.open(io.BytesIO(data.tobytes())) as picture:
+def _with_pillow(data: np.ndarray[Any, Any], upright: bool) -> Tensor:
+    with Image.open(io.BytesIO(data.tobytes())) as stored:
+        picture = ImageOps.exif_transpose(stored) if upright else stored
         if picture.mode.startswith("I;16"):
             # Pillow's own conversion clips 16-bit grey at 255.
             grey = np.asarray(picture) >> 8

@@ -5,12 +5,15 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from deepinside.data.decode import decode
 from deepinside.data.picture import Classes, Picture
 from deepinside.errors import UserError
+
+T = TypeVar("T")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation", "test")}
@@ -23,7 +26,7 @@ class PictureFolder:
 
     A class is a folder that holds a picture; its number is its place among the training folders' sorted names. Without
     split folders every tenth picture of each class, in sorted order, is validation, and the last one of a class of two
-    to nine pictures. `limit` keeps the first so many pictures of the split. Raises UserError for a root without such
+    to nine pictures. `limit` keeps so many pictures, spread over the split. Raises UserError for a root without such
     pictures or without the split.
     """
 
@@ -36,7 +39,7 @@ class PictureFolder:
         files = [(path, label) for label, name in enumerate(names) for path in pictures.get(name, [])]
         if not files:
             raise UserError(f"no pictures for the split {split} in {root}")
-        files = files[: check_limit(limit)]
+        files = limited(files, limit)
         self._paths = [path for path, _ in files]
         self.labels = [label for _, label in files]
 
@@ -50,7 +53,7 @@ class PictureFolder:
     def read(self, index: int) -> Picture:
         """Picture `index`; raises UnreadablePicture."""
         path = self._paths[index]
-        return Picture(decode(path), self.labels[index], torch.zeros(0, 4), path.stem, index)
+        return Picture(decode(path, upright=True), self.labels[index], torch.zeros(0, 4), path.stem, index)
 
 
 class PictureFiles:
@@ -75,7 +78,7 @@ class PictureFiles:
     def read(self, index: int) -> Picture:
         """Photograph `index`, label -1; raises UnreadablePicture."""
         path = self._paths[index]
-        return Picture(decode(path), -1, torch.zeros(0, 4), path.stem, index)
+        return Picture(decode(path, upright=True), -1, torch.zeros(0, 4), path.stem, index)
 
 
 def existing_folder(root: Path) -> Path:
@@ -122,11 +125,14 @@ def class_folders(folder: Path) -> list[str]:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
 
 
-def check_limit(limit: int | None) -> int | None:
-    """`limit` as it is; raises UserError where it is below 1."""
-    if limit is not None and limit < 1:
+def limited(files: list[T], limit: int | None) -> list[T]:
+    """`limit` of the files in their order, evenly spaced, since they lie class by class; None: all. Raises UserError
+    where it is below 1."""
+    if limit is None or limit >= len(files):
+        return files
+    if limit < 1:
         raise UserError(f"limit = {limit}; it must be at least 1 picture, or null for all")
-    return limit
+    return [files[i * len(files) // limit] for i in range(limit)]
 
 
 def contents(folder: Path) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from deepinside.boxes import scale_boxes
 from deepinside.data.annotations import Box, read_solution_csv, read_synset_mapping, read_voc_xml
 from deepinside.data.decode import decode
-from deepinside.data.folder import check_limit, class_folders, contents, existing_folder, find_pictures, nearest
+from deepinside.data.folder import class_folders, contents, existing_folder, find_pictures, limited, nearest
 from deepinside.data.picture import Classes, Picture
 from deepinside.errors import UserError
 
@@ -42,14 +42,14 @@ class ILSVRC:
 
     Class i is the i-th of the mapping's sorted WNIDs; without a mapping, of the training (else validation) folders'
     names. Order of pictures: ImageSets/CLS-LOC/{train_cls,train_loc,val}.txt where there is one, else sorted by path;
-    `limit` keeps the first so many. A picture's class is its folder's name, else its row's in the CSV, else its XML's.
-    `files` are paths below `tree.pictures`, with forward slashes; a listed one that is missing is an UnreadablePicture
-    when it is read. Raises UserError where the tree lacks what is needed.
+    `limit` keeps so many, spread over the split. A picture's class is its folder's name, else its row's in the CSV,
+    else its XML's. `files` are paths below `tree.pictures`, with forward slashes; a listed one that is missing is an
+    UnreadablePicture when it is read. Raises UserError where the tree lacks what is needed.
     """
 
     def __init__(self, root: Path, split: str, limit: int | None = None) -> None:
         self.tree = tree = find_tree(existing_folder(root), split)
-        self.files = _list_files(tree)[: check_limit(limit)]
+        self.files = limited(_list_files(tree), limit)
         if not self.files:
             raise UserError(f"no pictures in {tree.pictures}")
         has_xmls = bool(tree.annotations.is_dir() and os.listdir(tree.annotations))

@@ -69,6 +69,11 @@ def open_split(data: DataConfig, split: str, seed: int, show: bool = False) -> P
         return source(Path(data.root), split, data.limit)
 
 
+def usable_cpus() -> int:
+    """How many CPUs this process may use, which taskset and batch systems make fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def read(source: PictureSource, i: int) -> Picture:
     """Picture `i`; one whose annotation is malformed is as unreadable as one that cannot be decoded."""
     try:
@@ -131,7 +136,8 @@ class PictureData(LightningDataModule):
     """Batches {image (N, 3, crop, crop) float in [0, 1], label (N,), pictures: whole pictures (evaluation only)}.
 
     Labels are in the ConvNet's class order. A picture that cannot be decoded has the label UNREADABLE, which loss and
-    metrics leave out; its name and reason are in `unreadable`. Evaluation is never padded over processes.
+    metrics leave out; its name and reason are in `unreadable`. A UserError ends the work where one process found every
+    picture unreadable. Evaluation is never padded over processes.
     """
 
     def __init__(
@@ -149,6 +155,7 @@ class PictureData(LightningDataModule):
         self.train_labels = _labels_in(convnet.classes, train.classes) if train else []
         self.val_labels = _labels_in(convnet.classes, val.classes) if val else []
         self.unreadable: set[str] = set()
+        self._lost = {"train": set[str](), "val": set[str]()}
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         assert self.train is not None
@@ -183,10 +190,16 @@ class PictureData(LightningDataModule):
             return None
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        split = "train" if self.trainer and self.trainer.training else "val"
+        source, lost = getattr(self, split), self._lost[split]
         for name, reason in batch["unreadable"]:
-            if (which := f"{name}: {reason}") not in self.unreadable:
+            which = f"{name}: {reason}"
+            lost.add(which)
+            if which not in self.unreadable:
                 log.warning("left out, it cannot be read: %s", which)
                 self.unreadable.add(which)
+        if source is not None and len(lost) >= len(source):
+            raise UserError(f"no picture can be read, of all {len(source)} (the first: {min(lost)})")
         return batch
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -205,7 +218,7 @@ class PictureData(LightningDataModule):
     def _loader(self, view: Dataset[dict[str, Any]], **options: Any) -> DataLoader[dict[str, Any]]:
         workers = self.data.workers
         if workers is None:
-            workers = 0 if self.data.name == "shapes" else min(8, os.cpu_count() or 1)
+            workers = 0 if self.data.name == "shapes" else min(8, usable_cpus())
         return DataLoader(
             view,
             batch_size=self.data.batch_size,

@@ -23,7 +23,7 @@ class Classes:
 class Picture:
     """One decoded picture.
 
-    image: uint8 (3, H, W), RGB, original pixels, EXIF rotation not applied.
+    image: uint8 (3, H, W), RGB, original pixels; EXIF rotation is applied where there cannot be boxes.
     label: class index; -1 where it is unknown.
     boxes: float32 (M, 4), every box of `label`, half-open edges (x0, y0, x1, y1), original pixels; M = 0 without.
     name: the file's name without its extension; index: its place in the data set.

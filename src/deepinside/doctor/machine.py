@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from deepinside.data.module import usable_cpus
 from deepinside.doctor.finding import BLOCKS, WARN, Finding
 
 GIB = 2**30
@@ -23,15 +24,10 @@ def check_machine(out: Path) -> list[Finding]:
 
 
 def check_cpus() -> list[Finding]:
-    """And what this says of data.workers, which the loaders take from the whole machine."""
-    whole = os.cpu_count() or 1
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else whole
-    findings = []
-    if own < whole:
-        words = f"{own} of {whole} CPUs are this process's, data.workers=null takes {min(8, whole)}"
-        findings.append(Finding("CPUs", words, WARN, f"data.workers={own}"))
-    else:
-        findings.append(Finding("CPUs", f"{own}; data.workers=null takes {min(8, whole)} of them (shapes: 0)"))
+    """And how many of them load pictures."""
+    whole, own = os.cpu_count() or 1, usable_cpus()
+    count = f"{own} of the machine's {whole} are this process's" if own < whole else str(own)
+    findings = [Finding("CPUs", f"{count}; data.workers=null takes {min(8, own)} of them (shapes: 0)")]
     shared = Path("/dev/shm")
     if shared.is_dir() and (size := shutil.disk_usage(shared).total) < LITTLE_SHARED:
         words = f"{size / GIB:.2f} GiB: loaders that send pictures through it end with a bus error"

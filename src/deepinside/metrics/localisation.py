@@ -92,8 +92,9 @@ class LocalisationError(Metric):
 
     Call `update` with each picture's `score_picture`; `compute` gives
     {"images": pictures with boxes, "method" | "centre_box" | "whole_image": {MEASURES},
-     "classification": {ERRORS}}, fractions in [0, 1], NaN where no picture counted; a measure that could not be told
-    for every picture is left out, and a row without any.
+     "classification": {ERRORS}}, fractions in [0, 1], those of the classification NaN where no picture counted; a
+    measure that could not be told for every picture is left out, and a row without any, so all rows without a picture
+    that has boxes.
     gt_known_accuracy takes the label as known: the share of known boxes with IoU >= 0.5 (_30: 0.3, _70: 0.7); mean_iou
     is the mean best IoU of the known boxes. A picture without true boxes (one that is blacklisted) counts for the
     classification alone. The states are sums of fixed size, so processes with unequal numbers of pictures, or none,
@@ -127,7 +128,7 @@ class LocalisationError(Metric):
         """The dictionary described above."""
         result: dict[str, int | dict[str, float]] = {"images": int(self.images)}
         for name, row in zip(ROWS, (self.total / self.images).tolist(), strict=True):
-            told = {key: v for key, v in zip(MEASURES, row, strict=True) if not math.isnan(v) or not self.images}
+            told = {key: v for key, v in zip(MEASURES, row, strict=True) if not math.isnan(v)}
             if told:
                 result[name] = told
         errors = (self.class_errors / self.classified).tolist()

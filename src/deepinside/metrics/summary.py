@@ -42,17 +42,17 @@ def summarise(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, Any]:
                    "minus_centre_box": {measure: [difference, low, high]}}}.
 
     Intervals are 95%, from 1000 resamples of the pictures (seeded); the difference of method and centre box is taken
-    within each resample.
+    within each resample. Where no picture has boxes, the classification is all there is.
     """
-    counted = {"first_guess": outcomes.first_guess, "class_known": outcomes.class_known}
-    return {
-        "images": len(outcomes.scores),
-        "classification": measured["classification"],
-        "localisation": {"images": measured["images"]} | _main_first(measured["method"]),
-        "baselines": {row: _main_first(measured[row]) for row in ROWS[1:] if row in measured},
-        "errors": {name: count_kinds(kinds) for name, kinds in counted.items() if kinds},
-        "intervals": _intervals(measured, outcomes),
-    }
+    found: dict[str, Any] = {"images": len(outcomes.scores), "classification": measured["classification"]}
+    if "method" in measured:
+        counted = {"first_guess": outcomes.first_guess, "class_known": outcomes.class_known}
+        found |= {
+            "localisation": {"images": measured["images"]} | _main_first(measured["method"]),
+            "baselines": {row: _main_first(measured[row]) for row in ROWS[1:] if row in measured},
+            "errors": {name: count_kinds(kinds) for name, kinds in counted.items() if kinds},
+        }
+    return found | {"intervals": _intervals(measured, outcomes)}
 
 
 def count_kinds(kinds: Sequence[str]) -> dict[str, int]:

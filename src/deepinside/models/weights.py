@@ -1,7 +1,6 @@
 """Where weights come from: torchvision by name, a state_dict file, or one of our checkpoints."""
 
 import difflib
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ def _from_torchvision(name: str, weights: str) -> Weights:
 def _from_file(path: Path) -> Weights:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+    except Exception:  # files of another kind are answered with many
         raise UserError(
             f"model.weights={path} is not a file of tensors that torch.load(weights_only=True) reads"
         ) from None

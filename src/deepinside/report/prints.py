@@ -35,7 +35,7 @@ def class_models(run: Run) -> list[Group]:
 def saliency(run: Run) -> list[Group]:
     """Film strips over the epochs, the fixed pictures, and what an analysis drew."""
     task = run.config.get("task")
-    folder = run.folder if task in ("saliency", "relation") else run.folder / "saliency"
+    folder = run.folder if task in ("saliency", "relation") else run.folder / "saliency_maps"
     films = prints(sorted(folder.glob("films/*.png")), "saliency over the epochs")
     return _groups(
         Group("While the net was trained", "strips", films),
@@ -55,7 +55,7 @@ def cuts(run: Run) -> list[Group]:
 
 def sanity(run: Run) -> list[Group]:
     """Maps while the weights are randomised layer by layer."""
-    folder = run.folder if run.config.get("task") == "sanity" else run.folder / "sanity"
+    folder = run.folder if run.config.get("task") == "sanity" else run.folder / "sanity_check"
     return _groups(Group("", "strips", prints(sorted(folder.glob("*.png")), "maps of nets with randomised weights")))
 
 

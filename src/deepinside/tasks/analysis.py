@@ -13,12 +13,11 @@ from deepinside.data.chosen import ChosenPictures
 from deepinside.data.folder import PictureFiles
 from deepinside.data.module import PictureData, PictureSource, open_split
 from deepinside.errors import UserError
-from deepinside.launch import make_folder, make_trainer
+from deepinside.launch import ANALYSIS_MARK, make_folder, make_trainer
 from deepinside.load_config import save_config
 
-MARK = ".deepinside"  # lies in every folder that an analysis made: only there is anything deleted
 MADE = [  # not found/: class models resume from it
-    *("events.out.tfevents.*", "*.png", "pictures/*.png", "gallery/*.png", "kept/*.jpg", "kept/*.png"),
+    *("events.out.tfevents.*", "*.png", "pictures/*.png", "films/*.png", "gallery/*.png", "kept/*.jpg", "kept/*.png"),
     *("metrics.json", "predictions.csv", "submission.txt", "pictures.jsonl", "provenance.json", "report.html"),
     *("comparison.json", "curves/**/events.out.tfevents.*"),
 ]
@@ -28,11 +27,10 @@ MADE = [  # not found/: class models resume from it
 def start(config: AnalyseConfig, out: Path) -> None:
     """When everything is checked: an analysis that is made again replaces itself, and nothing else."""
     make_folder(out)
-    if config.out and any(out.iterdir()) and not (out / MARK).exists():
+    if config.out and any(out.iterdir()) and not (out / ANALYSIS_MARK).exists():
         raise UserError(f"out={out} holds files that no analysis made: give an empty or a new folder")
-    (out / MARK).touch()
-    films = ["films/*.png"] if config.task == "class_model" else []  # beside saliency maps lie those of the training
-    for old in [file for pattern in (*MADE, *films) for file in out.glob(pattern)]:
+    (out / ANALYSIS_MARK).touch()
+    for old in [file for pattern in MADE for file in out.glob(pattern)]:
         old.unlink()
     save_config(config, out / "config.yaml")
 
