@@ -7,7 +7,8 @@ from pathlib import Path
 from deepinside.config import TASKS, AnalyseConfig
 from deepinside.config.help import analysis_help
 from deepinside.errors import UserError
-from deepinside.launch import check_run, if_stopped, newest_run, run_script, write_json
+from deepinside.folders import check_run, newest_run
+from deepinside.launch import if_stopped, run_script, write_json
 from deepinside.load_config import argument_value, given_value, load_config
 
 RECIPES = Path(__file__).resolve().parent / "configs"

@@ -1,25 +1,18 @@
 """Train or fine-tune a ConvNet, watch what it looks at, and measure it: see `python train.py --help`."""
 
-import shutil
+import os
 import time
 from dataclasses import asdict, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepinside.config import TrainConfig, recipe_name
 from deepinside.config.help import training_help
+from deepinside.config.options import options
 from deepinside.errors import UserError
-from deepinside.launch import (
-    ANALYSIS_MARK,
-    RUN_MARK,
-    check_run,
-    if_stopped,
-    make_folder,
-    make_trainer,
-    print_results,
-    run_script,
-    write_json,
-)
+from deepinside.folders import check_out, check_run, clear_last_looks, clear_run, newest_run
+from deepinside.launch import if_stopped, make_trainer, print_results, run_script, write_json
 from deepinside.load_config import argument_value, load_config, save_config
 
 if TYPE_CHECKING:
@@ -30,7 +23,6 @@ if TYPE_CHECKING:
     from deepinside.data.module import PictureData
 
 RECIPES = Path(__file__).resolve().parent / "configs"
-LOOKS = ("class_models", "saliency_maps", "sanity_check", "localisation", "classification")
 USAGE = """\
 python train.py [config=FILE,...] [key=value ...]
 
@@ -38,7 +30,7 @@ python train.py [config=FILE,...] [key=value ...]
   python train.py data.name=ilsvrc data.root=DIR       the paper's ConvNet on ImageNet
   python train.py data.name=folder data.root=DIR model.name=resnet18 model.weights=DEFAULT
                                                        fine-tune a torchvision ConvNet on your own pictures
-  python train.py resume=runs/shapes                   go on where a run stopped
+  python train.py resume=runs/shapes                   go on where a run stopped; resume=latest: the newest one
 
 Defaults that depend on what is trained come from configs/: shapes.yaml, imagenet.yaml, finetune.yaml."""
 
@@ -48,11 +40,16 @@ def main(arguments: list[str]) -> None:
         print(training_help(TrainConfig, USAGE))
         return
     resumed = argument_value(arguments, "resume")
-    below = check_run(Path(resumed), "resume") / "config.yaml" if resumed else None
+    if "" in (argument_value(arguments, "name"), resumed):
+        raise UserError("name= and resume= take a value: a name in runs/, and a folder or latest")
+    run = newest_run(Path("runs"), "resume") if resumed == "latest" else Path(resumed) if resumed else None
+    below = check_run(run, "resume") / "config.yaml" if run else None
     config = load_config(TrainConfig, arguments, RECIPES, below)
-    if config.resume != resumed or (resumed and argument_value(arguments, "out")):
-        raise UserError("resume=FOLDER stands on the command line, without out: the run goes on where it lies")
-    if resumed:
+    moved = run and any(argument_value(arguments, key) for key in ("out", "name", "overwrite"))
+    if config.resume != resumed or moved:
+        raise UserError("resume=FOLDER stands on the command line, without out, name and overwrite: it is the same run")
+    if run:
+        config.resume = str(run)
         _check_unchanged(config, load_config(TrainConfig, [], RECIPES, below))
     for key, value in asdict(config.trainer).items():
         if key in ("max_steps", "limit_train_batches", "limit_val_batches") and value == 0:
@@ -61,15 +58,19 @@ def main(arguments: list[str]) -> None:
 
 
 def _check_unchanged(config: TrainConfig, before: TrainConfig) -> None:
-    """The checkpoint holds the net and the optimiser's state, and what made them is not mixed with anything else."""
-    for section in ("model", "optim"):
-        was, now = asdict(getattr(before, section)), asdict(getattr(config, section))
-        for key in was:
-            if now[key] != was[key] and key != "weights":  # a file may have moved
-                raise UserError(
-                    f"{section}.{key} stays {was[key]} in a run that is resumed, it cannot become {now[key]}: "
-                    "name=... starts another run"
-                )
+    """The checkpoint holds the net and the optimiser's state: what made them stays. Says what else is new."""
+    changes = []
+    for key, _ in options(TrainConfig):
+        was, now = (reduce(getattr, key.split("."), one) for one in (before, config))
+        if now == was or key == "resume":
+            continue
+        if key.startswith(("model.", "optim.")) and key != "model.weights":  # a file may have moved
+            raise UserError(
+                f"{key} stays {was} in a run that is resumed, it cannot become {now}: name=... starts another run"
+            )
+        changes.append(f"{key}={now} (was {was})")
+    if changes and os.environ.get("LOCAL_RANK", "0") == "0":
+        print(f"goes on with {', '.join(changes)}")
 
 
 def train(config: TrainConfig) -> None:
@@ -89,9 +90,15 @@ def train(config: TrainConfig) -> None:
     out = Path(config.resume or config.out or f"runs/{name}")
     say(f"deepinside: {name} -> {out}   defaults: configs/{recipe_name(config)}.yaml, seed {config.seed}")
 
+    if rank_zero_only.rank == 0:
+        check_out(config, out)
     seed_everything(config.seed, workers=True, verbose=False)
     shows = config.trainer.enable_progress_bar and rank_zero_only.rank == 0
     pictures = {split: open_split(config.data, split, config.seed, shows) for split in ("train", "val")}
+    if len(pictures["train"].classes) < 2:
+        raise UserError(
+            f"{config.data.root} has one class, {pictures['train'].classes.ids[0]}: there is nothing to tell apart"
+        )
     convnet = build_convnet(config.model, config.data, pictures["train"].classes, say)
     data = PictureData(config.data, convnet, **pictures, seed=config.seed)
     module = Classifier(convnet, config.optim)
@@ -102,7 +109,7 @@ def train(config: TrainConfig) -> None:
     measured, sanity, callbacks = _callbacks(final, out, len(convnet.classes), pictures["val"].has_boxes, shows)
     trainer = make_trainer(config.trainer, out, callbacks, own_samplers=True, resumed=resumed)
     if trainer.is_global_zero:
-        _prepare_folder(config, out)
+        clear_run(config, out)
 
     def what_is_left() -> str:
         if trainer.is_global_zero:
@@ -113,7 +120,7 @@ def train(config: TrainConfig) -> None:
         _fit(trainer, module, data, resumed)
         if trainer.is_global_zero:
             save_config(final, out / "config.yaml")  # of a run that had nothing left to train, too
-            _remove_last_looks(out)
+            clear_last_looks(out)
         trainer.strategy.barrier()
         trainer.test(module, data, verbose=False)
 
@@ -182,36 +189,6 @@ def _fit(trainer: "Trainer", module: "Classifier", data: "PictureData", resumed:
             summary = module.convnet.summary()
             raise UserError(f"{resumed} holds another net than {summary}: has the data other classes now?") from None
         raise
-
-
-def _prepare_folder(config: TrainConfig, out: Path) -> None:
-    """A finished or resumable run is never overwritten unasked, other files never; of the folder, only what a run
-    writes is removed, and localise/, whose records would pass for the new net's."""
-    make_folder(out)
-    if not config.resume:
-        if any(out.glob("checkpoints/*.ckpt")) and not config.overwrite:
-            raise UserError(
-                f"{out} holds a run: resume={out} continues it, name=... starts another, overwrite=true replaces it"
-            )
-        a_run = (out / RUN_MARK).exists() or ((out / "config.yaml").exists() and any(out.glob("checkpoints/*.ckpt")))
-        if not a_run and not all((path / ANALYSIS_MARK).exists() for path in out.iterdir()):
-            raise UserError(f"{out} holds files that no run made: give out= an empty or a new folder")
-        for folder in ("checkpoints", "localise", *LOOKS):
-            shutil.rmtree(out / folder, ignore_errors=True)
-        for file in ("events.out.tfevents.*", "metrics.json", "provenance.json", "report.html"):
-            for old in out.glob(file):
-                old.unlink()
-    (out / RUN_MARK).touch()
-
-
-def _remove_last_looks(out: Path) -> None:
-    """What the earlier end of a resumed run drew, before the new one is drawn; what grows over the epochs stays."""
-    for folder in LOOKS:
-        for pattern in ("*.png", "pictures/*.png", "gallery/*.png", "kept/*"):
-            for old in (out / folder).glob(pattern):
-                old.unlink()
-    for old in out.glob("class_models/films/*.png"):
-        old.unlink()
 
 
 def _how_to_go_on(out: Path, epochs: int | None, measuring: bool) -> str:

@@ -1,54 +1,29 @@
 """Whether saliency depends on what the net has learnt: cascading randomisation of its weights at the end."""
 
-import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as functional
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
-from torch import Tensor
+from rich.table import Table
 
-from callbacks.film_strips import shrink
+from callbacks.cascade import Cascaded, judge, summarise
 from callbacks.gathering import gather, log_picture, save_picture
 from callbacks.outcomes import known_box
 from callbacks.saliency_maps import explain
 from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures
 from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
-from deepinside.boxes import centre_box, iou
+from deepinside.boxes import iou
 from deepinside.config import LocalisationConfig, SaliencyConfig, SanityConfig
 from deepinside.data.devkit import read_blacklist
 from deepinside.data.module import WholePicture
-from deepinside.metrics.agreement import SMALLEST, agreement, covered_part
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import draw_strip, heat, sheet
 from deepinside.progress import Bar
 
 DRAWN = 8  # pictures of the sheet
-
-
-@dataclass(frozen=True)
-class Cascaded:
-    """One picture, stage by stage, the trained net first: how alike its map and the trained net's are, whether the map
-    is constant, and so has no ranks, and, with true boxes, whether the box for its class hits one; whether the centre
-    box does. own: the trained net's map where crops covered the picture.
-
-    Spearman's correlation of a constant map is 0, and NaN throughout where the trained net's own is constant. Both are
-    NaN for maps that are too small for SSIM.
-    """
-
-    picture: WholePicture
-    class_name: str
-    maps: list[Tensor]
-    own: Tensor
-    blank: list[bool]
-    spearman: list[float]
-    ssim: list[float]
-    hits: list[bool]
-    centre_hit: bool
 
 
 class Randomisation(Callback):
@@ -103,7 +78,7 @@ class Randomisation(Callback):
         found = gather(own)
         if trainer.is_global_zero and found:
             found.sort(key=lambda one: one.picture.index)
-            self.results = _results(found, stages) | {"seconds": round(time.monotonic() - start, 2)}
+            self.results = summarise(found, stages) | {"seconds": round(time.monotonic() - start, 2)}
             _log_curves(trainer, self.results)
             overview = _draw(found[:DRAWN], stages)
             log_picture(trainer, "sanity/pictures", overview)
@@ -129,7 +104,7 @@ class Randomisation(Callback):
                     told += self._hit(net, picture)
                 bar.advance()
         found = [
-            _judge(picture, row["class"], own, shown.coverage, told)
+            judge(picture, row["class"], own, shown.coverage, told)
             for picture, (row, shown), own, told in zip(pictures, trained, maps, hits, strict=True)
         ]
         return [*found[:DRAWN], *(replace(one, maps=[]) for one in found[DRAWN:])]
@@ -141,55 +116,27 @@ class Randomisation(Callback):
         return [bool(iou(known_box(net, picture, self.localisation)[None], picture.boxes).max() >= 0.5)]
 
 
-def _judge(
-    picture: WholePicture, class_name: str, maps: list[Tensor], coverage: Tensor | None, hits: list[bool]
-) -> Cascaded:
-    small = shrink(torch.stack(maps))  # as those whose drift is told while training
-    seen = covered_part(small, coverage)
-    blank = [bool(one.min() == one.max()) for one in small]
-    spearman = ssim = torch.full((len(small),), torch.nan)
-    if min(seen.shape[-2:]) >= SMALLEST:
-        spearman, ssim = agreement(seen[:1].expand_as(seen), seen)
-        if not blank[0]:
-            spearman = spearman.nan_to_num(0.0)
-    centre_hit = bool(hits) and bool(iou(centre_box(picture.size)[None], picture.boxes).max() >= 0.5)
-    return Cascaded(
-        picture, class_name, [*small], seen[0].clone(), blank, spearman.tolist(), ssim.tolist(), hits, centre_hit
-    )
+def sanity_table(results: dict[str, Any]) -> Table:
+    """`Randomisation.results` for the terminal, a row a stage; below it what maps of different pictures have."""
+    table = Table(title=f"maps of {results['images']} pictures with fresh weights", title_justify="left")
+    columns = {"rank correlation": "spearman", "SSIM": "ssim", "GT-known, %": "gt_known_accuracy"}
+    rows = [(f"{row['randomised']} layers", row) for row in results["stages"]]
+    rows += [("chance", results["chance"]), ("centre box", results.get("centre_box", {}))]
+    table.add_column("fresh")
+    told = {head: key for head, key in columns.items() if any(row.get(key) is not None for _, row in rows)}
+    for head in told:
+        table.add_column(head, justify="right")
+    for name, row in rows:
+        values = [row.get(key) for key in told.values()]
+        if any(value is not None for value in values):
+            table.add_row(name, *(_number(key, value) for key, value in zip(told.values(), values, strict=True)))
+    return table
 
 
-def _chance(found: list[Cascaded]) -> dict[str, float | None]:
-    """How alike the trained net's maps of different pictures are: each beside the next one's, at its own size."""
-    alike = []
-    for one, other in zip(found, [*found[1:], found[0]], strict=True):
-        if one is not other and min(*one.own.shape, *other.own.shape) >= SMALLEST:
-            resized = functional.interpolate(other.own[None, None], one.own.shape, mode="bilinear", antialias=True)
-            alike.append(agreement(one.own[None], resized[0]))
-    return {name: _mean([float(each[i]) for each in alike]) for i, name in enumerate(("spearman", "ssim"))}
-
-
-def _results(found: list[Cascaded], stages: list[list[str]]) -> dict[str, Any]:
-    boxed = [one for one in found if one.hits]
-    rows = []
-    for i, layers in enumerate([[], *stages]):
-        row: dict[str, Any] = {"layers": layers, "randomised": sum(map(len, stages[:i]))}
-        row["blank_maps"] = sum(one.blank[i] for one in found)
-        row["spearman"] = _mean([one.spearman[i] for one in found])
-        row["ssim"] = _mean([one.ssim[i] for one in found])
-        if boxed:
-            row["gt_known_accuracy"] = _mean([one.hits[i] for one in boxed])
-        rows.append(row)
-    results: dict[str, Any] = {"images": len(found), "images_with_boxes": len(boxed), "stages": rows}
-    results["chance"] = _chance(found)
-    if boxed:
-        results["centre_box"] = {"gt_known_accuracy": _mean([one.centre_hit for one in boxed])}
-    return results
-
-
-def _mean(values: list[Any]) -> float | None:
-    """Of those that are numbers; None without any."""
-    told = [float(value) for value in values if not math.isnan(value)]
-    return sum(told) / len(told) if told else None
+def _number(key: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if key == "gt_known_accuracy" else f"{value:.2f}"
 
 
 def _log_curves(trainer: Trainer, results: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ MAY_USE = {
     "compare": {"errors", "records", "runs"},
     "config": {"errors"},
     "load_config": {"config", "errors"},
+    "folders": {"config", "errors"},
     "launch": {"config", "errors"},
     "metrics": {"boxes", "records"},
     "predictions": {"boxes", "data", "errors"},

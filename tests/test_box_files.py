@@ -373,6 +373,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "2 of 3 pictures have no guess and count as wrong" in capsys.readouterr().out
     assert json.loads((tmp_path / "b" / "metrics.json").read_text())["localisation"]["images"] == 3
     for words, arguments in {
+        "no guess is about a drawn shape": ("task=localise", f"predictions={tmp_path}/p.csv", "data.shapes_val=3"),
         "boxes belongs to task=localise": ("task=saliency", "boxes=x"),
         "no such file; nearest is p.csv": (
             "task=localise",

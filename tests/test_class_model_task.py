@@ -348,6 +348,7 @@ def test_more_processes_than_classes_is_one_line(trained: Path, tmp_path: Path) 
     ("argument", "words"),
     [
         ("class_models.judge_name=resnet18", "needs class_models.judge"),
+        ("class_models.judge=/absent.pth", "class_models.judge=/absent.pth is neither a file"),
         ("class_models.compare=score", "is what is maximised already"),
         ("classes=", "classes= is empty: give all, or names"),
         ("judge", "does not know the class 'disc'"),

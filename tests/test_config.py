@@ -90,6 +90,8 @@ def test_a_runs_configuration_lies_under_an_analysis(tmp_path: Path) -> None:
         ("data=3", ["data", "section"]),
         ("nonsense", ["nonsense", "key=value"]),
         ("model.mean=[1,2", ["model.mean=[1,2"]),
+        ("data.contrast=2", ["data.contrast must be a list of numbers"]),
+        ("config=configs", ["configs is a folder"]),
         ("model.mean=[1,1]", ["model.mean", "3 numbers"]),
         ("model.mean=[123.7,116.3,103.5]", ["model.mean", "at most 1"]),
         ("model.std=[58.4,57.1,57.4]", ["model.std", "at most 1"]),
@@ -186,3 +188,9 @@ def test_what_the_user_gave_in_files_and_on_the_command_line(tmp_path: Path) -> 
     assert given("class_models.preset", files) is None
     with pytest.raises(UserError, match="unknown key 'runn'"):
         given("run", "runn=a")
+
+
+def test_a_mistake_in_a_file_names_the_key(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("data: {batch_size: many}\n")
+    with pytest.raises(UserError, match=r"a\.yaml: data\.batch_size: Value 'many'"):
+        load(f"config={tmp_path / 'a.yaml'}")

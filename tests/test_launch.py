@@ -10,7 +10,8 @@ from lightning.pytorch.trainer import setup
 
 from deepinside.config import TrainerConfig
 from deepinside.errors import UserError
-from deepinside.launch import first_lost_step, make_folder, make_trainer
+from deepinside.folders import make_folder
+from deepinside.launch import first_lost_step, make_trainer
 
 
 def test_who_asks_for_the_cpu_is_not_told_of_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,8 +213,21 @@ def test_crops_that_are_too_small_are_told() -> None:
 def test_classes_by_name_identifier_index() -> None:
     assert find_classes("object 3, n00000001,7, THING 3", TEN) == [3, 1, 7]
     assert find_classes("all", TEN) == list(range(10))
-    with pytest.raises(UserError, match="no class 'objekt 3'; did you mean 'object 3'"):
+    with pytest.raises(UserError, match="no class 'objekt 3'; there are thing 0, thing 1"):
         find_classes("objekt 3", TEN)
+    many = Classes(tuple(f"n{i:08d}" for i in range(30)), tuple(f"thing {i}, object {i}" for i in range(30)))
+    with pytest.raises(UserError, match="no class 'objekt 3'; did you mean 'object 3'"):
+        find_classes("objekt 3", many)
+    for number in ("30", "-1"):
+        with pytest.raises(UserError, match=f"no class '{number}'; indices are 0 to 29"):
+            find_classes(number, many)
+
+
+def test_a_name_of_several_classes_is_not_one_of_them() -> None:
+    classes = Classes(("n1", "n2", "n3"), ("crane", "heron", "crane, derrick"))
+    with pytest.raises(UserError, match=r"'crane' is the name of 0 \(n1\) and 2 \(n3\): give one of them"):
+        find_classes("heron,crane", classes)
+    assert find_classes("n1,derrick", classes) == [0, 2]
 
 
 def test_real_weights_know_real_pictures(shared: Path) -> None:

@@ -32,6 +32,7 @@ from deepinside.records import Guess, PictureRecord, read_records
 from deepinside.report import write_report
 from deepinside.report.charts import Series, cut, line_chart, thinned, ticks
 from deepinside.report.gallery import Card, kinds_of
+from deepinside.report.run_report import _about_saliency
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
 
@@ -274,6 +275,14 @@ def test_a_run_that_went_on_is_made_again_by_its_configuration(tmp_path: Path, m
     assert known["started"].startswith("2026-01-02")
     assert provenance(now - 50)["seconds"] == pytest.approx(50, abs=10)
     assert provenance(now - 50)["command"].startswith("python train.py 'resume=")
+
+
+def test_the_page_says_what_its_maps_are() -> None:
+    assert _about_saliency({}) == (
+        "Which pixels the class score hangs on, from one back-prop pass (paper, section 3.1)."
+    )
+    other = {"method": "guided", "reduction": "l2", "score": "log_softmax"}
+    assert _about_saliency(other) == "Which pixels the log soft-max hangs on, by guided; l2 over the channels."
 
 
 def test_settings_that_are_defaults_are_not_told() -> None:

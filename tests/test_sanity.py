@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from callbacks import Localisation, Pictures, Randomisation
+from callbacks.sanity import sanity_table
 from deepinside.attribution import saliency
 from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
 from deepinside.classifier import Classifier
@@ -176,11 +177,16 @@ def test_curves_picture_and_results(tmp_path: Path) -> None:
         assert scalars(tmp_path, f"sanity_chance/{key}") == pytest.approx(dict.fromkeys((0, 1, 4, 7), value))
     centre = found["centre_box"]["gt_known_accuracy"]
     assert scalars(tmp_path, "sanity_centre_box/gt_known_accuracy") == dict.fromkeys((0, 1, 4, 7), centre)
-    with Image.open(tmp_path / "sanity_check" / "sheet.png") as picture:
+    with Image.open(tmp_path / "sanity" / "sheet.png") as picture:
         assert picture.width > 5 * 112  # the picture and four stages
         assert picture.height > 4 * 112
     assert all(torch.equal(value, before[key]) for key, value in module.convnet.state_dict(prefix="convnet.").items())
     assert all(parameter.requires_grad for parameter in module.parameters())
+    table = sanity_table(callback.results)
+    assert [column.header for column in table.columns] == ["fresh", "rank correlation", "SSIM", "GT-known, %"]
+    assert [*table.columns[0].cells] == ["0 layers", "1 layers", "4 layers", "7 layers", "chance", "centre box"]
+    assert next(iter(table.columns[1].cells)) == "1.00"
+    assert [*table.columns[3].cells][-2:] == ["", f"{100 * centre:.1f}"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError
-from deepinside.launch import ANALYSIS_MARK, RUN_MARK
+from deepinside.folders import ANALYSIS_MARK, RUN_MARK, check_out, clear_run
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
@@ -164,7 +164,8 @@ def test_a_run_that_replaces_another_takes_its_analysis_of_boxes_away(tmp_path: 
 
 
 def prepare_folder(config: TrainConfig, out: Path) -> None:
-    runpy.run_path(str(ROOT / "train.py"))["_prepare_folder"](config, out)
+    check_out(config, out)
+    clear_run(config, out)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,8 @@ def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
     run("train.py", *same, "trainer.max_epochs=2", f"out={tmp_path / 'whole'}")
     run("train.py", *same, "trainer.max_epochs=1", f"out={tmp_path / 'parts'}")
     before = torch.load(tmp_path / "parts" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2", "class_models.count=1")
+    done = run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2", "class_models.count=1")
+    assert "goes on with trainer.max_epochs=2 (was 1), class_models.count=1 (was 2)" in done.stdout
     whole, parts = (
         torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "parts")
     )
@@ -219,6 +221,8 @@ def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
     [
         (["model.name=squeezenet1_1"], "model.name stays shapes_convnet"),
         (["optim.schedule=plateau"], "optim.schedule stays cosine"),
+        (["name=other"], "without out, name and overwrite"),
+        (["overwrite=true"], "without out, name and overwrite"),
         (["trainer.max_steps=0"], "trainer.max_steps=0"),
         (["trainer.limit_val_batches=0"], "trainer.limit_val_batches=0"),
     ],
@@ -228,6 +232,33 @@ def test_a_refused_resume_leaves_the_run_as_it_was(trained: Path, arguments: lis
     with pytest.raises(UserError, match=words):
         runpy.run_path(str(ROOT / "train.py"))["main"]([f"resume={trained}", *arguments])
     assert (trained / "config.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("resume=latest", "resume=latest: there is no run in runs"),
+        ("resume=", "name= and resume= take a value"),
+        ("name=", "name= and resume= take a value"),
+        ("name=../evil", "it must be without '/'"),
+        ("name=..", "it must be without '/'"),
+    ],
+)
+def test_mistakes_are_told_before_anything_begins(
+    argument: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=words):
+        runpy.run_path(str(ROOT / "train.py"))["main"]([argument])
+    assert not any(tmp_path.iterdir())
+
+
+def test_one_class_is_nothing_to_learn(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "data", {"cat": 12})
+    data = ("data.name=folder", f"data.root={tmp_path / 'data'}", "model.name=shapes_convnet")
+    done = run("train.py", *data, f"out={tmp_path / 'out'}", code=2)
+    assert "has one class, cat: there is nothing to tell apart" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_resume_with_other_classes_leaves_the_run_as_it_was(trained: Path, tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ def first_lost_step(checkpoint: Path) -> int:
 
     try:
         return int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"]) + 1
+    except KeyError:
+        raise UserError(f"{checkpoint} is no checkpoint of a run, so the run cannot go on") from None
     except Exception as error:  # damaged files are answered with many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{checkpoint} cannot be read, so the run cannot go on: {reason}") from None
@@ -130,36 +132,6 @@ def quieten() -> None:
         ".*GPU available but not used.*",
     ):
         warnings.filterwarnings("ignore", message)
-
-
-def newest_run(runs: Path) -> Path:
-    """The folder below `runs` whose checkpoint was written last: what `run=latest` means."""
-    found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UserError(f"run=latest: there is no run in {runs} yet; `python train.py` makes one")
-    return found[-1].parent.parent
-
-
-# Files that lie where a run or an analysis began: only there is anything removed.
-RUN_MARK, ANALYSIS_MARK = ".deepinside_run", ".deepinside"
-
-
-def make_folder(out: Path) -> None:
-    """Creates the folder of results, or says why that is impossible."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={out} cannot be a folder: {error.strerror}") from None
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise UserError(f"out={out} cannot be written to: give a folder that is yours")
-
-
-def check_run(folder: Path, key: str) -> Path:
-    """`folder` if it is a run with a checkpoint, else a UserError that names what is missing."""
-    for needed in ("config.yaml", "checkpoints/last.ckpt"):
-        if not (folder / needed).is_file():
-            raise UserError(f"{key}={folder} is not a run that train.py made: there is no {folder / needed}")
-    return folder
 
 
 COLUMNS = {

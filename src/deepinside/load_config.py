@@ -90,6 +90,8 @@ def _user_layers(schema: type[SharedConfig], arguments: Sequence[str]) -> Iterat
 
 
 def _read_yaml(path: Path) -> DictConfig:
+    if path.is_dir():
+        raise UserError(f"config error: {path} is a folder; config= takes files")
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
         raise UserError(f"config error: no file {path}" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
@@ -113,7 +115,10 @@ def _merge(base: DictConfig, layers: list[tuple[str, DictConfig]]) -> DictConfig
                 raise UserError(f"config error: {where}: {_unknown(schema, key)}") from None
             if key in _sections(schema):
                 raise UserError(f"config error: {where}: {key} is a section, its keys are {key}.* (--help)") from None
-            raise UserError(f"config error: {where}: {_first_line(error)}") from None
+            if "ListConfig" in str(error):
+                raise UserError(f"config error: {where}: {key} must be a list of numbers, such as [0.5,1.0]") from None
+            named = where if key in where else f"{where}: {key}"  # of a file, which of its keys
+            raise UserError(f"config error: {named}: {_first_line(error)}") from None
     return base
 
 
@@ -158,6 +163,8 @@ def _check_values(config: SharedConfig) -> None:
             if isinstance(number, int | float) and not low <= number <= high:
                 limits = f"at least {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
                 raise UserError(f"config error: {key}={value} must be {limits}")
+    if config.name is not None and (Path(config.name).name != config.name or config.name == ".."):
+        raise UserError(f"config error: name={config.name} cannot name a folder in runs/: it must be without '/'")
     _check_lists(config)
 
 

@@ -64,7 +64,7 @@ class SharedConfig:
 
 @dataclass
 class TrainConfig(SharedConfig):
-    resume: str | None = option(None, "a run's folder: continue it where it stopped")
+    resume: str | None = option(None, "a run's folder, or latest: continue it where it stopped")
     overwrite: bool = option(False, "replace the run that lies in `out`")
     optim: OptimConfig = section(OptimConfig)
     monitor: MonitorConfig = section(MonitorConfig)

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from deepinside.errors import UserError
 
+FEW = 20  # so many classes are listed where none is known by the name that was given
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -48,21 +50,32 @@ class UnreadablePicture(Exception):
 def find_classes(wanted: str, classes: Classes) -> list[int]:
     """`all`, or a comma-separated list of indices, identifiers or names -> class indices, each once, in that order.
 
-    A name fits case-insensitively if it equals one of the class's comma-separated synonyms. Raises UserError.
+    A name fits case-insensitively if it equals one of the class's comma-separated synonyms. Raises UserError, for a
+    name that several classes have (ImageNet's crane is a bird and a machine) too.
     """
     if wanted == "all":
         return list(range(len(classes)))
-    places: dict[str, int] = {}
+    places: dict[str, list[int]] = {}
     for i, (identifier, name) in enumerate(zip(classes.ids, classes.names, strict=True)):
-        for word in (identifier.lower(), *(synonym.strip().lower() for synonym in name.split(","))):
-            places.setdefault(word, i)
+        for word in {identifier.lower(), *(synonym.strip().lower() for synonym in name.split(","))}:
+            places.setdefault(word, []).append(i)
     for i in range(len(classes)):  # after the names: a class may be called 7
-        places.setdefault(str(i), i)
+        places.setdefault(str(i), [i])
     found = []
     for word in (part.strip().lower() for part in wanted.split(",")):
         if word not in places:
-            near = difflib.get_close_matches(word, places, 1)
-            hint = f"did you mean '{near[0]}'?" if near else "give all, or names, identifiers or indices"
-            raise UserError(f"classes={wanted}: the ConvNet has no class '{word}'; {hint}")
-        found.append(places[word])
+            raise UserError(f"classes={wanted}: the ConvNet has no class '{word}'; {_hint(word, places, classes)}")
+        if len(places[word]) > 1:
+            which = " and ".join(f"{i} ({classes.ids[i]})" for i in places[word])
+            raise UserError(f"classes={wanted}: '{word}' is the name of {which}: give one of them")
+        found += places[word]
     return list(dict.fromkeys(found))
+
+
+def _hint(word: str, places: dict[str, list[int]], classes: Classes) -> str:
+    if word.lstrip("-").isdigit():
+        return f"indices are 0 to {len(classes) - 1}"
+    if len(classes) <= FEW:
+        return f"there are {', '.join(name.split(',')[0] for name in classes.names)}"
+    near = difflib.get_close_matches(word, places, 1)
+    return f"did you mean '{near[0]}'?" if near else "give all, or names, identifiers or indices"

@@ -47,6 +47,7 @@ def write_report(run: Run, file: Path) -> None:
         about={card.record.index: card.about for card in kept},
         class_models=class_models(run),
         saliency=saliency(run),
+        about_saliency=_about_saliency(_section(run.config, "saliency")),
         cuts=cuts(run),
         sanity=sanity(run),
         sanity_charts=sanity_charts(curves),
@@ -68,6 +69,14 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Its keys; {} where somebody wrote `model: null`."""
     values = config.get(name)
     return values if isinstance(values, dict) else {}
+
+
+def _about_saliency(settings: Mapping[str, Any]) -> str:
+    method, score = settings.get("method", "gradient"), settings.get("score", "score")
+    how = "from one back-prop pass (paper, section 3.1)" if method == "gradient" else f"by {method.replace('_', ' ')}"
+    what = "class score" if score == "score" else score.replace("_", " ").replace("softmax", "soft-max")
+    over = "" if settings.get("reduction", "max") == "max" else f"; {settings['reduction']} over the channels"
+    return f"Which pixels the {what} hangs on, {how}{over}."
 
 
 def _made(folder: Path) -> dict[str, Any]:

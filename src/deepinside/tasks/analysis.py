@@ -13,7 +13,8 @@ from deepinside.data.chosen import ChosenPictures
 from deepinside.data.folder import PictureFiles
 from deepinside.data.module import PictureData, PictureSource, open_split
 from deepinside.errors import UserError
-from deepinside.launch import ANALYSIS_MARK, make_folder, make_trainer
+from deepinside.folders import ANALYSIS_MARK, make_folder
+from deepinside.launch import make_trainer
 from deepinside.load_config import save_config
 
 MADE = [  # not found/: class models resume from it

@@ -60,7 +60,11 @@ def open_judge(config: AnalyseConfig, convnet: ConvNet, classes: list[int]) -> C
         if settings.judge_name:
             raise UserError(f"class_models.judge_name={settings.judge_name} needs class_models.judge, its weights")
         return None
-    judge = build_convnet(ModelConfig(settings.judge_name or config.model.name, settings.judge), DataConfig())
+    try:
+        judge = build_convnet(ModelConfig(settings.judge_name or config.model.name, settings.judge), DataConfig())
+    except UserError as error:
+        own = str(error).replace("model.weights", "class_models.judge").replace("model.name", "class_models.judge_name")
+        raise UserError(own) from None
     check_judge(judge, convnet, classes)
     return judge
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from deepinside.config import AnalyseConfig
 from deepinside.doctor import Finding, check_data, check_machine, check_names, check_weights
 from deepinside.errors import UserError
-from deepinside.launch import make_folder, print_table, write_json
+from deepinside.folders import make_folder
+from deepinside.launch import print_table, write_json
 from deepinside.progress import Bar
 
 COLOURS = {"ok": "green", "warn": "yellow", "blocks": "bold red"}

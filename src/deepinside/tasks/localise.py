@@ -48,6 +48,8 @@ def score_files(config: AnalyseConfig) -> None:
     if config.predictions:
         images, ids = [p.name for p in pictures], {p.label_id for p in pictures if p.label_id}
         guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
+        if not config.boxes and config.data.name == "shapes" and not set(guesses) & set(images):
+            raise UserError("no guess is about a drawn shape: the true boxes come from boxes=... or data.root=...")
         with Bar("scoring", enabled=shows(config)):
             metrics = score_guesses_in_files(pictures, guesses)
         print_results(metrics)

@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from callbacks import Randomisation, Relation, SaliencyMaps
 from callbacks.relation import relation_table
 from callbacks.saliency_maps import check_method
+from callbacks.sanity import sanity_table
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig
 from deepinside.launch import print_table
@@ -29,6 +30,8 @@ def sanity(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, An
         config.sanity, config.saliency, config.localisation, out, seed=config.seed, progress=shows(config)
     )
     unreadable = look_at_pictures(config, module, out, callback, config.sanity.images)
+    if callback.results:
+        rank_zero_only(print_table)(sanity_table(callback.results))
     return callback.results | {"unreadable": unreadable}
 
 

@@ -1,0 +1,76 @@
+"""Folders of runs and analyses: which one is meant, whether it may be written to, and what of it is removed."""
+
+import os
+import shutil
+from pathlib import Path
+
+from deepinside.config import TrainConfig
+from deepinside.errors import UserError
+
+# Files that lie where a run or an analysis began: only there is anything removed.
+RUN_MARK, ANALYSIS_MARK = ".deepinside_run", ".deepinside"
+LOOKS = ("class_models", "saliency_maps", "sanity_check", "localisation", "classification")
+
+
+def newest_run(runs: Path, key: str = "run") -> Path:
+    """The folder below `runs` whose checkpoint was written last: what `run=latest` means."""
+    found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"{key}=latest: there is no run in {runs} yet; `python train.py` makes one")
+    return found[-1].parent.parent
+
+
+def make_folder(out: Path) -> None:
+    """Creates the folder of results, or says why that is impossible."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out} cannot be a folder: {error.strerror}") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UserError(f"out={out} cannot be written to: give a folder that is yours")
+
+
+def check_run(folder: Path, key: str) -> Path:
+    """`folder` if it is a run with a checkpoint, else a UserError that names what is missing."""
+    for needed in ("config.yaml", "checkpoints/last.ckpt"):
+        if not (folder / needed).is_file():
+            raise UserError(f"{key}={folder} is not a run that train.py made: there is no {folder / needed}")
+    return folder
+
+
+def check_out(config: TrainConfig, out: Path) -> None:
+    """Nothing that exists is in the way: a finished or resumable run is never overwritten unasked, others never."""
+    if not out.exists():
+        return
+    make_folder(out)
+    if config.resume:
+        return
+    if any(out.glob("checkpoints/*.ckpt")) and not config.overwrite:
+        raise UserError(
+            f"{out} holds a run: resume={out} continues it, name=... starts another, overwrite=true replaces it"
+        )
+    a_run = (out / RUN_MARK).exists() or ((out / "config.yaml").exists() and any(out.glob("checkpoints/*.ckpt")))
+    if not a_run and not all((path / ANALYSIS_MARK).exists() for path in out.iterdir()):
+        raise UserError(f"{out} holds files that no run made: give out= an empty or a new folder")
+
+
+def clear_run(config: TrainConfig, out: Path) -> None:
+    """Makes the folder; what a run writes is removed, and localise/, whose records would pass for the new net's."""
+    make_folder(out)
+    if not config.resume:
+        for folder in ("checkpoints", "localise", *LOOKS):
+            shutil.rmtree(out / folder, ignore_errors=True)
+        for file in ("events.out.tfevents.*", "metrics.json", "provenance.json", "report.html"):
+            for old in out.glob(file):
+                old.unlink()
+    (out / RUN_MARK).touch()
+
+
+def clear_last_looks(out: Path) -> None:
+    """What the earlier end of a resumed run drew, before the new one is drawn; what grows over the epochs stays."""
+    for folder in LOOKS:
+        for pattern in ("*.png", "pictures/*.png", "gallery/*.png", "kept/*"):
+            for old in (out / folder).glob(pattern):
+                old.unlink()
+    for old in out.glob("class_models/films/*.png"):
+        old.unlink()
