@@ -93,7 +93,7 @@ def test_malformed_text_files_are_named(tmp_path: Path, name: str, text: str, wo
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     trees.write(tmp_path / "localization.txt", LOCALIZATION)
     with pytest.raises(
-        UserError, match=r"boxes=.*localisation.txt: no such file or folder; nearest is localization.txt"
+        UserError, match=r"boxes=.*localisation.txt: no such file or folder; did you mean 'localization.txt'"
     ):
         read_boxes(tmp_path / "localisation.txt")
     (tmp_path / "empty").mkdir()
@@ -222,7 +222,7 @@ def test_the_two_numberings_are_not_interchangeable(tmp_path: Path) -> None:
         ("a.txt", "1 1 1 2 2\n1 1 1 2 2\n2000 1 1 2 2\n", "line 3: no class has the number 2000; they are 1 to 1000"),
         ("a.txt", "1 5 1 2 2\n\n\n", "line 1: x1 > x2"),
         ("a.txt", "1 1 1 2 2 " * 6 + "\n\n\n", "line 1: 30 numbers"),
-        ("a.csv", "image,rank,wnids,xmin,ymin,xmax,ymax\n", "no column wnid; nearest is wnids"),
+        ("a.csv", "image,rank,wnids,xmin,ymin,xmax,ymax\n", "no column wnid; did you mean 'wnids'"),
         ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,0,x,1\n", "line 2"),
         ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,0\n", "line 2"),
         (
@@ -375,7 +375,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     for words, arguments in {
         "no guess is about a drawn shape": ("task=localise", f"predictions={tmp_path}/p.csv", "data.shapes_val=3"),
         "boxes belongs to task=localise": ("task=saliency", "boxes=x"),
-        "no such file; nearest is p.csv": (
+        "no such file; did you mean 'p.csv'": (
             "task=localise",
             f"boxes={tmp_path / 'tree'}",
             f"predictions={tmp_path}/q.csv",

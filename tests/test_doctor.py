@@ -235,7 +235,7 @@ def test_a_root_too_high_or_too_low_and_a_wrong_name_are_told(tmp_path: Path) ->
     assert [(f.state, f.fix) for f in wrong] == [("blocks", f"give data.name=ilsvrc data.root={root}")]
     own = trees.class_folders(tmp_path / "own", {"cat": 12, "dog": 3})
     assert look(own, "ilsvrc")[0].fix == f"give data.name=folder data.root={own}"
-    with pytest.raises(UserError, match="nearest is imagenet"):
+    with pytest.raises(UserError, match="did you mean 'imagenet'"):
         look(tmp_path / "imagenett")
 
 

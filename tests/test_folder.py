@@ -123,7 +123,7 @@ def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_errors_say_what_is_there(tmp_path: Path) -> None:
     trees.class_folders(tmp_path / "pets/train", {"cat": 2})
-    assert error(tmp_path / "pest") == f"no folder {tmp_path / 'pest'}; nearest is pets"
+    assert error(tmp_path / "pest") == f"no folder {tmp_path / 'pest'}; did you mean 'pets'?"
     assert error(tmp_path / "x/y") == f"no folder {tmp_path / 'x/y'}"
     file = trees.save(tmp_path / "photo.jpg")
     assert error(file) == f"{file} is a file; a folder of pictures is needed"
@@ -147,7 +147,7 @@ def test_a_validation_class_that_training_lacks(tmp_path: Path) -> None:
     trees.class_folders(tmp_path / "train", {"siamese": 1, "tabby": 1})
     trees.class_folders(tmp_path / "val", {"siamesse": 1})
     where = tmp_path / "val/siamesse"
-    assert error(tmp_path, "val") == f"{where}: the training pictures have no class siamesse; nearest is siamese"
+    assert error(tmp_path, "val") == f"{where}: the training pictures have no class siamesse; did you mean 'siamese'?"
 
 
 def test_an_unreadable_picture_is_met_when_read(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_photographs_that_are_not_there(tmp_path: Path) -> None:
     trees.save(tmp_path / "holiday.jpg")
     with pytest.raises(UserError) as caught:
         PictureFiles([str(tmp_path / "holyday.jpg")], CLASSES)
-    assert str(caught.value) == f"no photograph {tmp_path / 'holyday.jpg'}; nearest is holiday.jpg"
+    assert str(caught.value) == f"no photograph {tmp_path / 'holyday.jpg'}; did you mean 'holiday.jpg'?"
     with pytest.raises(UserError, match=r"no photographs fit .*\*\.png; known are \.jpg"):
         PictureFiles([str(tmp_path / "*.png")], CLASSES)
     with pytest.raises(UserError, match="no photographs given"):

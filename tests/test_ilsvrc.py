@@ -233,7 +233,7 @@ def test_classes_are_the_training_folders_for_both_splits(tmp_path: Path) -> Non
 
 def test_errors_about_the_root(tmp_path: Path) -> None:
     trees.official(tmp_path / "imagenet")
-    assert error(tmp_path / "imagnet") == f"no folder {tmp_path / 'imagnet'}; nearest is imagenet"
+    assert error(tmp_path / "imagnet") == f"no folder {tmp_path / 'imagnet'}; did you mean 'imagenet'?"
     file = trees.save(tmp_path / "photo.jpg")
     assert error(file) == f"{file} is a file; a folder of pictures is needed"
     assert error(tmp_path) == (
@@ -285,9 +285,9 @@ def test_a_class_that_the_mapping_or_training_lacks(tmp_path: Path) -> None:
     trees.torchvision_tree(tmp_path)
     trees.save(tmp_path / "val/n02085621/1.JPEG")
     picture = tmp_path / "val/n02085621/1.JPEG"
-    assert error(tmp_path) == f"{picture}: class n02085621 is not in {tmp_path}'s folders; nearest is n02085620"
+    assert error(tmp_path) == f"{picture}: class n02085621 is not in {tmp_path}'s folders; did you mean 'n02085620'?"
     mapping = trees.write(tmp_path / "LOC_synset_mapping.txt", trees.MAPPING)
-    assert error(tmp_path) == f"{picture}: class n02085621 is not in {mapping}; nearest is n02085620"
+    assert error(tmp_path) == f"{picture}: class n02085621 is not in {mapping}; did you mean 'n02085620'?"
 
 
 # The annotation files

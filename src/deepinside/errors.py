@@ -1,5 +1,14 @@
 """The one exception that stands for a user's mistake; the two scripts print it as one line and exit with code 2."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Bad input. The message is one line that says what is wrong, where, and what is valid."""
+
+
+def did_you_mean(word: str, valid: Iterable[str], otherwise: str = "") -> str:
+    """The end of a message about an unknown word: "; did you mean 'nearest'?", or `otherwise` where none is near."""
+    near = difflib.get_close_matches(word, list(valid), 1)
+    return f"; did you mean '{near[0]}'?" if near else otherwise

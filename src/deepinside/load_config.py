@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from deepinside.config import SharedConfig, recipe_name
 from deepinside.config.options import options
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 
 Schema = TypeVar("Schema", bound=SharedConfig)
 
@@ -93,8 +93,8 @@ def _read_yaml(path: Path) -> DictConfig:
     if path.is_dir():
         raise UserError(f"config error: {path} is a folder; config= takes files")
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
-        raise UserError(f"config error: no file {path}" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
+        beside = map(str, path.parent.glob("*.yaml"))
+        raise UserError(f"config error: no file {path}{did_you_mean(str(path), beside)}")
     try:
         content = OmegaConf.load(path)
     except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
@@ -156,8 +156,7 @@ def _check_values(config: SharedConfig) -> None:
             value = getattr(value, part)
         choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
         if choices and value is not None and value not in choices:
-            near = difflib.get_close_matches(str(value), choices, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(str(value), choices)
             raise UserError(f"config error: {key}={value} is not one of {', '.join(choices)}{hint}")
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int | float) and not low <= number <= high:

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from deepinside.boxes import from_inclusive, to_inclusive
 from deepinside.data.devkit import read_label_ids
-from deepinside.data.folder import nearest
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 
 COLUMNS = ("image", "rank", "class_index", "wnid", "score", "xmin", "ymin", "xmax", "ymax", "iou", "correct")
 """Of predictions.csv. Pixels of the original picture, 0-based, inclusive; image: the file's name without extension."""
@@ -40,7 +39,7 @@ def read_predictions(
     (see `read_label_ids`). Raises UserError.
     """
     if not path.is_file():
-        near = nearest(path.name, [p.name for p in path.parent.glob("*")])
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")])
         raise UserError(f"predictions={path}: no such file{near}")
     if path.suffix != ".csv" and label_ids is None:
         wanted = "localisation.label_ids=FILE (the devkit's meta.mat or map_clsloc.txt) or wnid"
@@ -71,7 +70,7 @@ def read_csv(path: Path) -> dict[str, Guesses]:
         have = rows.fieldnames or []
         for column in NEEDED:
             if column not in have:
-                raise UserError(f"{path}: no column {column}{nearest(column, have)}; needed: {', '.join(NEEDED)}")
+                raise UserError(f"{path}: no column {column}{did_you_mean(column, have)}; needed: {', '.join(NEEDED)}")
         for row in rows:
             try:
                 edges = [float(row[edge]) for edge in NEEDED[3:]]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import centre_box, iou
 from deepinside.data.module import WholePicture
+from deepinside.errors import UserError
 from deepinside.launch import quieten, run_script
 from deepinside.load_config import load_config
 from deepinside.localisation.evidence import evidence_boxes
@@ -68,6 +69,8 @@ class Judged:
 
 def main(arguments: list[str]) -> None:
     config = load_config(TableConfig, arguments, RECIPES)
+    if not config.data.root or config.model.weights == "none":
+        raise UserError("needed: data.root=DIR[,DIR] model.name=... model.weights=FILE[,FILE]")
     quieten()
     files = str(config.model.weights).split(",")
     judged = [judge_net(replace(config, model=replace(config.model, weights=file))) for file in files]

@@ -1,6 +1,5 @@
 """Image-specific class saliency maps (paper, section 3.1)."""
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.resize import pull_back, resize
 from deepinside.attribution.route import STRATEGIES, Pass, Route, class_gradients, in_chunks
 from deepinside.attribution.scores import Score, find_score
+from deepinside.errors import did_you_mean
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda w: w.abs().amax(-3),
@@ -124,9 +124,7 @@ def attribute(
 
 def _check_name(kind: str, name: str, valid: Iterable[str]) -> None:
     if name not in valid:
-        near = difflib.get_close_matches(name, valid, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"{kind} '{name}' is unknown; it is one of {', '.join(valid)}{hint}")
+        raise ValueError(f"{kind} '{name}' is unknown; it is one of {', '.join(valid)}{did_you_mean(name, valid)}")
 
 
 def _check_shapes(images: Tensor, classes: Tensor) -> None:

@@ -1,6 +1,5 @@
 """What `--help` shows: for train.py every key by section, for analyse.py the tasks, each with the keys it heeds."""
 
-import difflib
 import shutil
 import sys
 import textwrap
@@ -10,7 +9,7 @@ from typing import Any
 
 from deepinside.config import TASKS, AnalyseConfig
 from deepinside.config.options import options
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 
 SECTIONS = {
     "": "What is done, and where it goes",
@@ -149,9 +148,7 @@ def analysis_help(task: str | None) -> str:
         examples = "\n".join(_example(TASK_HELP[name].examples[0]) for name in TASKS)
         return f"{OVERVIEW.format(tasks=tasks, examples=examples)}\n{_keys(AnalyseConfig, None)}"
     if task not in TASKS:
-        near = difflib.get_close_matches(task, TASKS, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UserError(f"config error: task={task} is not one of {', '.join(TASKS)}{hint}")
+        raise UserError(f"config error: task={task} is not one of {', '.join(TASKS)}{did_you_mean(task, TASKS)}")
     told = TASK_HELP[task]
     about = "\n".join(textwrap.wrap(told.about, 100))
     examples = "\n".join(map(_example, told.examples))

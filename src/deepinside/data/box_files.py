@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from deepinside.data.annotations import Box, read_solution_csv, read_voc_xml
-from deepinside.data.folder import contents, nearest
+from deepinside.data.folder import contents
 from deepinside.data.ilsvrc import fit_boxes, imagenet_wnids
 from deepinside.data.picture import UnreadablePicture
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:  # lightning takes seconds to import
     from deepinside.data.module import PictureSource
@@ -56,7 +56,7 @@ def read_boxes(path: Path) -> list[BoxedPicture]:
         if not path.is_file():
             raise UserError(f"boxes={folder}: no XMLs, {LOCALIZATION} or {path.name} in there; {contents(folder)}")
     if not path.is_file():
-        near = nearest(path.name, [p.name for p in path.parent.glob("*")])
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")])
         raise UserError(f"boxes={path}: no such file or folder{near}")
     if path.suffix != ".csv":
         return _read_localization(path)

@@ -3,9 +3,8 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from deepinside.data.folder import nearest
 from deepinside.data.ilsvrc import imagenet_wnids
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 
 BLACKLISTED = "ILSVRC2012_val_{:08d}"
 
@@ -30,7 +29,7 @@ def read_label_ids(source: str, wnids: Collection[str]) -> Mapping[str, int]:
     missing = [wnid for wnid in wnids if wnid not in found]
     if missing:
         raise UserError(
-            f"{path} has no number for {len(missing)} classes (first: {missing[0]}{nearest(missing[0], found)})"
+            f"{path} has no number for {len(missing)} classes (first: {missing[0]}{did_you_mean(missing[0], found)})"
         )
     return found
 

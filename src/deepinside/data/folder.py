@@ -1,9 +1,8 @@
 """Pictures of one's own: a folder for each class, or a list of photographs. None of them has boxes."""
 
-import difflib
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ import torch
 
 from deepinside.data.decode import decode
 from deepinside.data.picture import Classes, Picture
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 
@@ -88,13 +87,7 @@ def existing_folder(root: Path) -> Path:
         return root
     if os.path.exists(root):
         raise UserError(f"{root} is a file; a folder of pictures is needed")
-    raise UserError(f"no folder {root}{nearest(root.name, _names(root.parent))}")
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """The valid name nearest to `name`, as the end of an error message; empty where none is near."""
-    near = difflib.get_close_matches(name, list(valid), 1)
-    return f"; nearest is {near[0]}" if near else ""
+    raise UserError(f"no folder {root}{did_you_mean(root.name, _names(root.parent))}")
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -153,7 +146,7 @@ def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[P
     pictures = _pictures_by_class(here)
     names = sorted(pictures if train is None or train == here else _pictures_by_class(train))
     for name in sorted(set(pictures) - set(names)):
-        raise UserError(f"{here / name}: the training pictures have no class {name}{nearest(name, names)}")
+        raise UserError(f"{here / name}: the training pictures have no class {name}{did_you_mean(name, names)}")
     return names, pictures
 
 
@@ -187,7 +180,7 @@ def _expand(given: str) -> list[Path]:
     elif glob.has_magic(given):
         found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True)) if _is_picture(match)]
     else:
-        raise UserError(f"no photograph {path}{nearest(path.name, _names(path.parent))}")
+        raise UserError(f"no photograph {path}{did_you_mean(path.name, _names(path.parent))}")
     if not found:
         raise UserError(f"no photographs fit {given}; known are {', '.join(SUFFIXES)}")
     return found

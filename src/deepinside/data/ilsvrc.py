@@ -12,9 +12,9 @@ from torch import Tensor
 from deepinside.boxes import scale_boxes
 from deepinside.data.annotations import Box, read_solution_csv, read_synset_mapping, read_voc_xml
 from deepinside.data.decode import decode
-from deepinside.data.folder import class_folders, contents, existing_folder, find_pictures, limited, nearest
+from deepinside.data.folder import class_folders, contents, existing_folder, find_pictures, limited
 from deepinside.data.picture import Classes, Picture
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 
 MAPPING = "LOC_synset_mapping.txt"
 LISTS = {"train": ("train_cls", "train_loc"), "val": ("val",)}
@@ -101,7 +101,7 @@ class ILSVRC:
         wnid = wnids.pop()
         if wnid not in numbers:
             source = tree.mapping if tree.mapping.is_file() else f"{tree.pictures.parent}'s folders"
-            raise UserError(f"{tree.pictures / file}: class {wnid} is not in {source}{nearest(wnid, numbers)}")
+            raise UserError(f"{tree.pictures / file}: class {wnid} is not in {source}{did_you_mean(wnid, numbers)}")
         return numbers[wnid]
 
 

@@ -1,11 +1,10 @@
 """What every data set gives: a picture in its original pixels, with its class and the boxes of that class."""
 
-import difflib
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 
 FEW = 20  # so many classes are listed where none is known by the name that was given
 
@@ -64,7 +63,7 @@ def find_classes(wanted: str, classes: Classes) -> list[int]:
     found = []
     for word in (part.strip().lower() for part in wanted.split(",")):
         if word not in places:
-            raise UserError(f"classes={wanted}: the ConvNet has no class '{word}'; {_hint(word, places, classes)}")
+            raise UserError(f"classes={wanted}: the ConvNet has no class '{word}'{_hint(word, places, classes)}")
         if len(places[word]) > 1:
             which = " and ".join(f"{i} ({classes.ids[i]})" for i in places[word])
             raise UserError(f"classes={wanted}: '{word}' is the name of {which}: give one of them")
@@ -74,8 +73,7 @@ def find_classes(wanted: str, classes: Classes) -> list[int]:
 
 def _hint(word: str, places: dict[str, list[int]], classes: Classes) -> str:
     if word.lstrip("-").isdigit():
-        return f"indices are 0 to {len(classes) - 1}"
+        return f"; indices are 0 to {len(classes) - 1}"
     if len(classes) <= FEW:
-        return f"there are {', '.join(name.split(',')[0] for name in classes.names)}"
-    near = difflib.get_close_matches(word, places, 1)
-    return f"did you mean '{near[0]}'?" if near else "give all, or names, identifiers or indices"
+        return f"; there are {', '.join(name.split(',')[0] for name in classes.names)}"
+    return did_you_mean(word, places, "; give all, or names, identifiers or indices")

@@ -66,7 +66,7 @@ def check_layout(root: Path, layout: Layout, name: str | None) -> Finding:
 
 def _better_root(root: Path) -> str:
     if below := [name for name in class_folders(root) if _is_imagenet(root / name)]:
-        return f"data.root={root / below[0]}"
+        return " or ".join(f"data.root={root / name}" for name in below[:3])
     for above in list(root.absolute().parents)[:4]:
         if _is_official(above):
             return f"data.root={above}"

@@ -1,10 +1,10 @@
 """Every number of the localisation, by name and with its source."""
 
-import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 from deepinside.localisation.graph_cut import OFFSETS
 
 
@@ -128,14 +128,15 @@ PRESETS: dict[str, Preset | Evidence] = {
 def find_preset(name: str, **overrides: float) -> Preset | Evidence:
     """The preset of that name with single numbers replaced. UserError names an unknown preset, field or bad value."""
     if name not in PRESETS:
-        raise UserError(f"no localisation preset '{name}'{_nearest(name, list(PRESETS))}")
+        raise UserError(f"no localisation preset '{name}'{did_you_mean(name, PRESETS, _valid(PRESETS))}")
     known = [field.name for field in fields(PRESETS[name])]
     for key in overrides:
         if key not in known:
-            raise UserError(f"localisation preset '{name}' has no number '{key}'{_nearest(key, known)}")
+            raise UserError(
+                f"localisation preset '{name}' has no number '{key}'{did_you_mean(key, known, _valid(known))}"
+            )
     return replace(PRESETS[name], **overrides)  # type: ignore[arg-type]  # ints stay ints: fields are checked
 
 
-def _nearest(name: str, valid: list[str]) -> str:
-    close = difflib.get_close_matches(name, valid, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; valid: {', '.join(valid)}"
+def _valid(names: Iterable[str]) -> str:
+    return f"; valid: {', '.join(names)}"

@@ -1,6 +1,5 @@
 """From the names in the configuration to a ConvNet with its weights, normalisation, picture sizes and classes."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from torchvision import models as zoo
 
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.picture import Classes
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.models.simonyan2013 import simonyan2013
@@ -77,9 +76,8 @@ def _build(name: str, num_classes: int) -> nn.Module:
     names = zoo.list_models(module=zoo)
     if name not in names:
         valid = [*OWN_NETS, *names]
-        near = difflib.get_close_matches(name, valid, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"{', '.join(OWN_NETS)}, or any torchvision classification net"
-        raise UserError(f"model.name={name} is unknown; {hint}")
+        nets = f"; {', '.join(OWN_NETS)}, or any torchvision classification net"
+        raise UserError(f"model.name={name} is unknown{did_you_mean(name, valid, nets)}")
     options: dict[str, Any] = {"num_classes": num_classes}
     if name in ("googlenet", "inception_v3"):  # one output, and our own normalisation instead of transform_input
         options |= {"aux_logits": False, "init_weights": True}

@@ -1,6 +1,5 @@
 """Where weights come from: torchvision by name, a state_dict file, or one of our checkpoints."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from torchvision import models as zoo
 
 from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.picture import Classes
-from deepinside.errors import UserError
+from deepinside.errors import UserError, did_you_mean
 from deepinside.models.convnet import Preprocessing
 
 
@@ -40,8 +39,7 @@ def load_weights(name: str, weights: str) -> Weights | None:
     valid = ["none", *zoo.get_model_weights(name).__members__] if in_zoo else ["none"]  # DEFAULT is a member
     if in_zoo and weights in valid:
         return _from_torchvision(name, weights)
-    near = difflib.get_close_matches(weights, valid, 1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(weights, valid)
     raise UserError(f"model.weights={weights} is neither a file nor one of {', '.join(valid)} (for {name}){hint}")
 
 
