@@ -118,11 +118,11 @@ class Randomisation(Callback):
 
 def sanity_table(results: dict[str, Any]) -> Table:
     """`Randomisation.results` for the terminal, a row a stage; below it what maps of different pictures have."""
-    table = Table(title=f"maps of {results['images']} pictures with fresh weights", title_justify="left")
+    table = Table(title=f"{results['images']} pictures: what is left of their maps", title_justify="left")
     columns = {"rank correlation": "spearman", "SSIM": "ssim", "GT-known, %": "gt_known_accuracy"}
-    rows = [(f"{row['randomised']} layers", row) for row in results["stages"]]
+    rows = [(str(row["randomised"]), row) for row in results["stages"]]
     rows += [("chance", results["chance"]), ("centre box", results.get("centre_box", {}))]
-    table.add_column("fresh")
+    table.add_column("fresh layers")
     told = {head: key for head, key in columns.items() if any(row.get(key) is not None for _, row in rows)}
     for head in told:
         table.add_column(head, justify="right")

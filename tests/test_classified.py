@@ -17,7 +17,7 @@ from callbacks import Classified, spread
 from deepinside.classifier import Classifier
 from deepinside.compare import compare
 from deepinside.config import DataConfig, OptimConfig
-from deepinside.data.folder import PictureFolder
+from deepinside.data.folder import PictureFiles, PictureFolder
 from deepinside.data.module import PictureData
 from deepinside.data.picture import Picture
 from deepinside.errors import UserError
@@ -190,9 +190,11 @@ def test_pictures_without_a_label_are_left_out(tmp_path: Path) -> None:
 
 def test_nothing_to_measure_is_told(tmp_path: Path) -> None:
     root = trees.class_folders(tmp_path / "pictures", {"cats": 2, "dogs": 2})
+    with pytest.raises(UserError, match="no validation picture with a label could be read"):
+        measured(tmp_path, PictureFiles([str(root)], PictureFolder(root, "val").classes))
     for file in root.rglob("*.jpg"):
         file.write_bytes(b"no picture")
-    with pytest.raises(UserError, match="no validation picture with a label could be read"):
+    with pytest.raises(UserError, match="no picture can be read, of all 2"):
         measured(tmp_path, PictureFolder(root, "val"))
 
 

@@ -183,8 +183,8 @@ def test_curves_picture_and_results(tmp_path: Path) -> None:
     assert all(torch.equal(value, before[key]) for key, value in module.convnet.state_dict(prefix="convnet.").items())
     assert all(parameter.requires_grad for parameter in module.parameters())
     table = sanity_table(callback.results)
-    assert [column.header for column in table.columns] == ["fresh", "rank correlation", "SSIM", "GT-known, %"]
-    assert [*table.columns[0].cells] == ["0 layers", "1 layers", "4 layers", "7 layers", "chance", "centre box"]
+    assert [column.header for column in table.columns] == ["fresh layers", "rank correlation", "SSIM", "GT-known, %"]
+    assert [*table.columns[0].cells] == ["0", "1", "4", "7", "chance", "centre box"]
     assert next(iter(table.columns[1].cells)) == "1.00"
     assert [*table.columns[3].cells][-2:] == ["", f"{100 * centre:.1f}"]
 

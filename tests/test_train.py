@@ -388,6 +388,9 @@ def test_analysis_lands_in_the_run_by_default(trained: Path) -> None:
     assert reloaded.task == "saliency"
     assert len(of_training) >= 4
     assert all(path.read_bytes() == content for path, content in of_training.items())
+    done = run("analyse.py", "task=saliency", f"run={trained}", f"images={ROOT / 'README.md'}", code=2)
+    assert "no picture can be read, of all 1" in done.stderr
+    assert len(read_json(trained / "saliency" / "metrics.json")["pictures"]) == 2  # the earlier results stay
 
 
 def test_analyses_heed_what_a_configuration_file_says(trained: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def _check_values(config: SharedConfig) -> None:
             raise UserError(f"config error: {key}={value} is not one of {', '.join(choices)}{hint}")
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int | float) and not low <= number <= high:
-                limits = f"at least {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
+                limits = f"at least {low:g}" + (f" and at most {high:.10g}" if high < math.inf else "")
                 raise UserError(f"config error: {key}={value} must be {limits}")
     if config.name is not None and (Path(config.name).name != config.name or config.name == ".."):
         raise UserError(f"config error: name={config.name} cannot name a folder in runs/: it must be without '/'")

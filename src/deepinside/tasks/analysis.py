@@ -11,7 +11,8 @@ from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainerConfig
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.folder import PictureFiles
-from deepinside.data.module import PictureData, PictureSource, open_split
+from deepinside.data.module import PictureData, PictureSource, open_split, read
+from deepinside.data.picture import UnreadablePicture
 from deepinside.errors import UserError
 from deepinside.folders import ANALYSIS_MARK, make_folder
 from deepinside.launch import make_trainer
@@ -55,6 +56,7 @@ def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callb
         source = ChosenPictures(split, spread(count, len(split)))
     if not len(source):
         raise UserError(f"task={config.task} has no pictures to look at: {config.task}.images={count}")
+    _check_readable(source)
     data = PictureData(config.data, module.convnet, val=source)
     trainer = make_trainer(
         enough(config.trainer, len(source)),
@@ -65,3 +67,15 @@ def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callb
     start(config, out)
     trainer.predict(module, data, return_predictions=False)
     return sorted(gather(list(data.unreadable)))
+
+
+def _check_readable(source: PictureSource) -> None:
+    """Before the earlier results go: one picture at least must be readable."""
+    reasons = []
+    for i in range(len(source)):
+        try:
+            read(source, i)
+            return
+        except UnreadablePicture as error:
+            reasons.append(str(error))
+    raise UserError(f"no picture can be read, of all {len(source)} (the first: {reasons[0]})")
