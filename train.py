@@ -13,7 +13,7 @@ from deepinside.config.options import options
 from deepinside.errors import UserError
 from deepinside.folders import check_out, check_run, clear_last_looks, clear_run, newest_run
 from deepinside.launch import if_stopped, make_trainer, print_results, run_script, write_json
-from deepinside.load_config import argument_value, load_config, save_config
+from deepinside.load_config import argument_value, given_value, load_config, save_config
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, Trainer
@@ -45,9 +45,11 @@ def main(arguments: list[str]) -> None:
     run = newest_run(Path("runs"), "resume") if resumed == "latest" else Path(resumed) if resumed else None
     below = check_run(run, "resume") / "config.yaml" if run else None
     config = load_config(TrainConfig, arguments, RECIPES, below)
-    moved = run and any(argument_value(arguments, key) for key in ("out", "name", "overwrite"))
-    if config.resume != resumed or moved:
+    moved = config.out or config.overwrite or given_value(TrainConfig, arguments, "name")
+    if config.resume != resumed or (run and moved):
         raise UserError("resume=FOLDER stands on the command line, without out, name and overwrite: it is the same run")
+    if not run and config.name and (Path(config.name).name != config.name or config.name == ".."):
+        raise UserError(f"name={config.name} cannot name a folder in runs/: it must be without '/'")
     if run:
         config.resume = str(run)
         _check_unchanged(config, load_config(TrainConfig, [], RECIPES, below))

@@ -91,6 +91,7 @@ def test_a_runs_configuration_lies_under_an_analysis(tmp_path: Path) -> None:
         ("nonsense", ["nonsense", "key=value"]),
         ("model.mean=[1,2", ["model.mean=[1,2"]),
         ("data.contrast=2", ["data.contrast must be a list of numbers"]),
+        ("seed=[1,2]", ["seed", "could not be converted to Integer"]),
         ("config=configs", ["configs is a folder"]),
         ("model.mean=[1,1]", ["model.mean", "3 numbers"]),
         ("model.mean=[123.7,116.3,103.5]", ["model.mean", "at most 1"]),
@@ -188,6 +189,13 @@ def test_what_the_user_gave_in_files_and_on_the_command_line(tmp_path: Path) -> 
     assert given("class_models.preset", files) is None
     with pytest.raises(UserError, match="unknown key 'runn'"):
         given("run", "runn=a")
+    for text, answer in (("run: 2024", "2024"), ("run: 0", "0"), ("run: null", None)):
+        (tmp_path / "c.yaml").write_text(text)
+        assert given("run", f"config={tmp_path / 'c.yaml'}") == answer
+    for text in ("run: [a, b]", "run: ${oc.env:ABSENT_VARIABLE}"):
+        (tmp_path / "c.yaml").write_text(text)
+        with pytest.raises(UserError, match=r"^config error: .*run: \S"):
+            given("run", f"config={tmp_path / 'c.yaml'}")
 
 
 def test_a_mistake_in_a_file_names_the_key(tmp_path: Path) -> None:

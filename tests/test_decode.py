@@ -154,3 +154,10 @@ def test_ilsvrc_pictures_equal_pillows(shared: Path) -> None:
             expected = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
         # Both contain libjpeg-turbo; its versions may differ by rounding.
         assert (decode(file).int() - expected.int()).abs().max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
+def test_a_damaged_orientation_is_none(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / f"a.{kind}"
+    trees.draw(1, size=(20, 30)).save(file, exif=b"Exif\0\0garbage", quality=95, lossless=True)
+    assert torch.equal(decode(file, upright=True), decode(file))

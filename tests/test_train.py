@@ -20,7 +20,7 @@ from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError
-from deepinside.folders import ANALYSIS_MARK, RUN_MARK, check_out, clear_run
+from deepinside.folders import ANALYSIS_MARK, RUN_MARK, check_out, clear_last_looks, clear_run
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
@@ -173,6 +173,7 @@ def prepare_folder(config: TrainConfig, out: Path) -> None:
     [
         ("saliency_maps/thesis.txt", "holds files that no run made"),
         ("config.yaml", "holds files that no run made"),
+        (ANALYSIS_MARK, "holds files that no run made"),
         ("checkpoints/best.ckpt", "holds a run"),
     ],
 )
@@ -183,6 +184,20 @@ def test_files_that_no_run_made_are_never_removed(file: str, words: str, tmp_pat
     with pytest.raises(UserError, match="holds files that no run made"):
         prepare_folder(TrainConfig(overwrite=True), tmp_path)
     assert (tmp_path / file).read_text() == "mine"
+
+
+def test_of_the_last_end_nothing_stays_that_would_pass_for_the_new_one(tmp_path: Path) -> None:
+    old = (
+        "localisation/pictures.jsonl",
+        "localisation/predictions.csv",
+        "class_models/films/a.png",
+        "sanity_check/s.png",
+    )
+    growing = ("class_models/growth/a.png", "saliency_maps/films/a.png", "saliency_maps/looks/3.npz")
+    for file in (*old, *growing):
+        trees.write(tmp_path / file, "")
+    clear_last_looks(tmp_path)
+    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.*")} == set(growing)
 
 
 def test_a_run_may_begin_beside_analyses_and_where_it_was_stopped(tmp_path: Path) -> None:
@@ -223,11 +238,16 @@ def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
         (["optim.schedule=plateau"], "optim.schedule stays cosine"),
         (["name=other"], "without out, name and overwrite"),
         (["overwrite=true"], "without out, name and overwrite"),
+        (["config"], "without out, name and overwrite"),
         (["trainer.max_steps=0"], "trainer.max_steps=0"),
         (["trainer.limit_val_batches=0"], "trainer.limit_val_batches=0"),
     ],
 )
-def test_a_refused_resume_leaves_the_run_as_it_was(trained: Path, arguments: list[str], words: str) -> None:
+def test_a_refused_resume_leaves_the_run_as_it_was(
+    trained: Path, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    if arguments == ["config"]:
+        arguments = [f"config={trees.write(tmp_path / 'own.yaml', 'name: other')}"]
     before = (trained / "config.yaml").read_text()
     with pytest.raises(UserError, match=words):
         runpy.run_path(str(ROOT / "train.py"))["main"]([f"resume={trained}", *arguments])

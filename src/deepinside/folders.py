@@ -49,8 +49,9 @@ def check_out(config: TrainConfig, out: Path) -> None:
         raise UserError(
             f"{out} holds a run: resume={out} continues it, name=... starts another, overwrite=true replaces it"
         )
-    a_run = (out / RUN_MARK).exists() or ((out / "config.yaml").exists() and any(out.glob("checkpoints/*.ckpt")))
-    if not a_run and not all((path / ANALYSIS_MARK).exists() for path in out.iterdir()):
+    ours = (out / RUN_MARK).exists() or all((path / ANALYSIS_MARK).exists() for path in out.iterdir())
+    unmarked = (out / "config.yaml").exists() and (out / "provenance.json").exists()  # as runs were once
+    if (out / ANALYSIS_MARK).exists() or not (ours or unmarked):
         raise UserError(f"{out} holds files that no run made: give out= an empty or a new folder")
 
 
@@ -69,7 +70,7 @@ def clear_run(config: TrainConfig, out: Path) -> None:
 def clear_last_looks(out: Path) -> None:
     """What the earlier end of a resumed run drew, before the new one is drawn; what grows over the epochs stays."""
     for folder in LOOKS:
-        for pattern in ("*.png", "pictures/*.png", "gallery/*.png", "kept/*"):
+        for pattern in ("*.png", "pictures/*.png", "gallery/*.png", "kept/*", "pictures.jsonl", "*.csv", "*.txt"):
             for old in (out / folder).glob(pattern):
                 old.unlink()
     for old in out.glob("class_models/films/*.png"):

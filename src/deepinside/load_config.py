@@ -8,6 +8,7 @@ import difflib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -54,8 +55,10 @@ def argument_value(arguments: Sequence[str], key: str) -> str | None:
 
 def given_value(schema: type[SharedConfig], arguments: Sequence[str], key: str) -> Any:
     """What the user's own layers, `config=` files and `key=value`s, say of one key; None where they say nothing."""
-    layers = [layer for _, layer in _user_layers(schema, arguments)]
-    return OmegaConf.select(OmegaConf.merge({}, *layers), key)
+    layers = list(_user_layers(schema, arguments))
+    config = _to_object(_merge(OmegaConf.structured(schema), layers), schema)
+    given = any(OmegaConf.select(layer, key) is not None for _, layer in layers)
+    return reduce(getattr, key.split("."), config) if given else None
 
 
 def save_config(config: SharedConfig, path: Path) -> None:
@@ -115,7 +118,7 @@ def _merge(base: DictConfig, layers: list[tuple[str, DictConfig]]) -> DictConfig
                 raise UserError(f"config error: {where}: {_unknown(schema, key)}") from None
             if key in _sections(schema):
                 raise UserError(f"config error: {where}: {key} is a section, its keys are {key}.* (--help)") from None
-            if "ListConfig" in str(error):
+            if any(name == key and "list" in str(f.type) for name, f in options(schema)):
                 raise UserError(f"config error: {where}: {key} must be a list of numbers, such as [0.5,1.0]") from None
             named = where if key in where else f"{where}: {key}"  # of a file, which of its keys
             raise UserError(f"config error: {named}: {_first_line(error)}") from None
@@ -162,8 +165,6 @@ def _check_values(config: SharedConfig) -> None:
             if isinstance(number, int | float) and not low <= number <= high:
                 limits = f"at least {low:g}" + (f" and at most {high:.10g}" if high < math.inf else "")
                 raise UserError(f"config error: {key}={value} must be {limits}")
-    if config.name is not None and (Path(config.name).name != config.name or config.name == ".."):
-        raise UserError(f"config error: name={config.name} cannot name a folder in runs/: it must be without '/'")
     _check_lists(config)
 
 

@@ -61,7 +61,7 @@ def _with_torchvision(data: Tensor, upright: bool) -> Tensor:
 
 def _with_pillow(data: np.ndarray[Any, Any], upright: bool) -> Tensor:
     with Image.open(io.BytesIO(data.tobytes())) as stored:
-        picture = ImageOps.exif_transpose(stored) if upright else stored
+        picture = _upright(stored) if upright else stored
         if picture.mode.startswith("I;16"):
             # Pillow's own conversion clips 16-bit grey at 255.
             grey = np.asarray(picture) >> 8
@@ -71,3 +71,10 @@ def _with_pillow(data: np.ndarray[Any, Any], upright: bool) -> Tensor:
         else:
             pixels = np.array(picture.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # a damaged tag says nothing of the pixels
+        return picture

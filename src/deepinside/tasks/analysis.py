@@ -29,7 +29,7 @@ MADE = [  # not found/: class models resume from it
 def start(config: AnalyseConfig, out: Path) -> None:
     """When everything is checked: an analysis that is made again replaces itself, and nothing else."""
     make_folder(out)
-    if config.out and any(out.iterdir()) and not (out / ANALYSIS_MARK).exists():
+    if any(out.iterdir()) and not (out / ANALYSIS_MARK).exists():
         raise UserError(f"out={out} holds files that no analysis made: give an empty or a new folder")
     (out / ANALYSIS_MARK).touch()
     for old in [file for pattern in MADE for file in out.glob(pattern)]:
@@ -56,7 +56,7 @@ def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callb
         source = ChosenPictures(split, spread(count, len(split)))
     if not len(source):
         raise UserError(f"task={config.task} has no pictures to look at: {config.task}.images={count}")
-    _check_readable(source)
+    check_readable(source)
     data = PictureData(config.data, module.convnet, val=source)
     trainer = make_trainer(
         enough(config.trainer, len(source)),
@@ -69,7 +69,7 @@ def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callb
     return sorted(gather(list(data.unreadable)))
 
 
-def _check_readable(source: PictureSource) -> None:
+def check_readable(source: PictureSource) -> None:
     """Before the earlier results go: one picture at least must be readable."""
     reasons = []
     for i in range(len(source)):

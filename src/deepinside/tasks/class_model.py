@@ -20,7 +20,7 @@ from deepinside.launch import if_stopped, make_trainer, print_table
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
-from deepinside.tasks.analysis import enough, shows, start
+from deepinside.tasks.analysis import check_readable, enough, shows, start
 
 
 def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
@@ -101,6 +101,7 @@ def mean_image(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str
         [callback, *progress(config.trainer.enable_progress_bar)],
         own_samplers=True,
     )
+    check_readable(source)
     start(config, out)
     trainer.predict(module, data, return_predictions=False)
     return callback.results | {"unreadable": sorted(gather(list(data.unreadable)))}

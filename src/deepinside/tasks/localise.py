@@ -15,7 +15,7 @@ from deepinside.launch import make_trainer, print_results, print_trivial_boxes, 
 from deepinside.predictions import read_predictions
 from deepinside.progress import Bar
 from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
-from deepinside.tasks.analysis import shows, start
+from deepinside.tasks.analysis import check_readable, shows, start
 
 
 def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, 
     trainer = make_trainer(
         config.trainer, out, [callback, *progress(config.trainer.enable_progress_bar)], own_samplers=True
     )
+    check_readable(source)
     start(config, out)
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
