@@ -3,7 +3,7 @@
     python -m tests.benchmarks.localisation_table data.root=DIR[,DIR] model.name=squeezenet1_1 model.weights=FILE
     python -m tests.benchmarks.localisation_table ... attributions=150
 
-Any CLS-LOC tree, any classification ConvNet; the keys are those of analyse.py (data.limit=N: the first N pictures of
+Any CLS-LOC tree, any classification ConvNet; the keys are those of analyse.py (data.limit=N: N pictures of
 each tree), and attributions=N, for the second table, on N pictures drawn from all trees. Percent, class known: IoU >=
 0.5 with any box; 95% bootstrap intervals over the pictures, differences paired. Markdown on stdout, progress on stderr.
 """
