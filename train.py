@@ -82,7 +82,7 @@ def train(config: TrainConfig) -> None:
 
     from callbacks import gather
     from deepinside.classifier import Classifier
-    from deepinside.data.module import PictureData, open_split
+    from deepinside.data.module import PictureData, check_readable, open_split
     from deepinside.models.build import build_convnet
     from deepinside.provenance import FILE, provenance
     from deepinside.tasks.report import leave_report
@@ -101,6 +101,8 @@ def train(config: TrainConfig) -> None:
         raise UserError(
             f"{config.data.root} has one class, {pictures['train'].classes.ids[0]}: there is nothing to tell apart"
         )
+    for source in pictures.values():
+        check_readable(source)
     convnet = build_convnet(config.model, config.data, pictures["train"].classes, say)
     data = PictureData(config.data, convnet, **pictures, seed=config.seed)
     module = Classifier(convnet, config.optim)

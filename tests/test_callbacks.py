@@ -12,7 +12,7 @@ from callbacks import ClassModels, Localisation, SaliencyMaps, spread
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
 from deepinside.data.box_files import boxed_pictures
-from deepinside.data.module import UNREADABLE, PictureData
+from deepinside.data.module import UNREADABLE, PictureData, check_readable
 from deepinside.data.picture import Classes, Picture, UnreadablePicture
 from deepinside.data.shapes import Shapes
 from deepinside.errors import UserError
@@ -209,13 +209,12 @@ def test_blacklisted_pictures_count_for_the_classification_alone(tmp_path: Path)
     assert sum(watcher.results["errors"]["class_known"].values()) == 2
 
 
-def test_a_data_set_of_which_nothing_can_be_read_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_of_which_nothing_can_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_readable(Broken())
+
     def read(_: Broken, i: int) -> Picture:
         raise UnreadablePicture(f"broken{i}.jpg", "no picture")
 
     monkeypatch.setattr(Broken, "read", read)
-    data = PictureData(DataConfig(batch_size=2, workers=0), convnet(), val=Broken())
-    first, second = data.val_dataloader()
-    data.on_before_batch_transfer(first, 0)
     with pytest.raises(UserError, match=r"no picture can be read, of all 3 \(the first: broken0.jpg: no picture\)"):
-        data.on_before_batch_transfer(second, 0)
+        check_readable(Broken())

@@ -194,7 +194,7 @@ def test_nothing_to_measure_is_told(tmp_path: Path) -> None:
         measured(tmp_path, PictureFiles([str(root)], PictureFolder(root, "val").classes))
     for file in root.rglob("*.jpg"):
         file.write_bytes(b"no picture")
-    with pytest.raises(UserError, match="no picture can be read, of all 2"):
+    with pytest.raises(UserError, match="no validation picture with a label could be read"):
         measured(tmp_path, PictureFolder(root, "val"))
 
 

@@ -273,6 +273,16 @@ def test_mistakes_are_told_before_anything_begins(
     assert not any(tmp_path.iterdir())
 
 
+def test_a_validation_split_that_cannot_be_read_is_told_before_training(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "data", {"ape": 12, "cat": 12})
+    for file in (tmp_path / "data").rglob("09.jpg"):  # every tenth picture is validation
+        file.write_bytes(b"no picture")
+    data = ("data.name=folder", f"data.root={tmp_path / 'data'}", "model.name=shapes_convnet")
+    done = run("train.py", *data, f"out={tmp_path / 'out'}", code=2)
+    assert "no picture can be read, of all 2" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_class_is_nothing_to_learn(tmp_path: Path) -> None:
     trees.class_folders(tmp_path / "data", {"cat": 12})
     data = ("data.name=folder", f"data.root={tmp_path / 'data'}", "model.name=shapes_convnet")

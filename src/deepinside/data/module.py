@@ -82,6 +82,18 @@ def read(source: PictureSource, i: int) -> Picture:
         raise UnreadablePicture(f"picture {i}", str(error)) from None
 
 
+def check_readable(source: PictureSource) -> None:
+    """Before anything begins, and earlier results go: one picture at least must be readable, else a UserError."""
+    reasons = []
+    for i in range(len(source)):
+        try:
+            read(source, i)
+            return
+        except UnreadablePicture as error:
+            reasons.append(str(error))
+    raise UserError(f"no picture can be read, of all {len(source)} (the first: {reasons[0]})")
+
+
 class _Training(Dataset[dict[str, Any]]):
     def __init__(
         self, source: PictureSource, data: DataConfig, preprocessing: Preprocessing, labels: list[int]
@@ -136,8 +148,7 @@ class PictureData(LightningDataModule):
     """Batches {image (N, 3, crop, crop) float in [0, 1], label (N,), pictures: whole pictures (evaluation only)}.
 
     Labels are in the ConvNet's class order. A picture that cannot be decoded has the label UNREADABLE, which loss and
-    metrics leave out; its name and reason are in `unreadable`. A UserError ends the work where one process found every
-    picture unreadable. Evaluation is never padded over processes.
+    metrics leave out; its name and reason are in `unreadable`. Evaluation is never padded over processes.
     """
 
     def __init__(
@@ -155,7 +166,6 @@ class PictureData(LightningDataModule):
         self.train_labels = _labels_in(convnet.classes, train.classes) if train else []
         self.val_labels = _labels_in(convnet.classes, val.classes) if val else []
         self.unreadable: set[str] = set()
-        self._lost = {"train": set[str](), "val": set[str]()}
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         assert self.train is not None
@@ -190,16 +200,10 @@ class PictureData(LightningDataModule):
             return None
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        split = "train" if self.trainer and self.trainer.training else "val"
-        source, lost = getattr(self, split), self._lost[split]
         for name, reason in batch["unreadable"]:
-            which = f"{name}: {reason}"
-            lost.add(which)
-            if which not in self.unreadable:
+            if (which := f"{name}: {reason}") not in self.unreadable:
                 log.warning("left out, it cannot be read: %s", which)
                 self.unreadable.add(which)
-        if source is not None and len(lost) >= len(source):
-            raise UserError(f"no picture can be read, of all {len(source)} (the first: {min(lost)})")
         return batch
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

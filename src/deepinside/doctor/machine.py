@@ -55,7 +55,7 @@ def check_gpus() -> list[Finding]:
         build = torch.version.cuda or "no CUDA"
         fix = "install the torch that fits the driver (pytorch.org/get-started), or a newer driver"
         return [Finding("GPU", f"there is an NVIDIA driver, but torch ({build}) sees no GPU", WARN, fix)]
-    slow = "none: shapes and class models of small nets take minutes on a CPU, of VGG hours, ImageNet is out of reach"
+    slow = "none: shapes take minutes on a CPU, class models of large nets far longer, ImageNet itself is out of reach"
     return [Finding("GPU", slow, WARN, "a GPU machine for ImageNet; fewer steps and classes here")]
 
 

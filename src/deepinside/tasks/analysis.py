@@ -11,8 +11,7 @@ from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainerConfig
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.folder import PictureFiles
-from deepinside.data.module import PictureData, PictureSource, open_split, read
-from deepinside.data.picture import UnreadablePicture
+from deepinside.data.module import PictureData, PictureSource, check_readable, open_split
 from deepinside.errors import UserError
 from deepinside.folders import ANALYSIS_MARK, make_folder
 from deepinside.launch import make_trainer
@@ -67,15 +66,3 @@ def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callb
     start(config, out)
     trainer.predict(module, data, return_predictions=False)
     return sorted(gather(list(data.unreadable)))
-
-
-def check_readable(source: PictureSource) -> None:
-    """Before the earlier results go: one picture at least must be readable."""
-    reasons = []
-    for i in range(len(source)):
-        try:
-            read(source, i)
-            return
-        except UnreadablePicture as error:
-            reasons.append(str(error))
-    raise UserError(f"no picture can be read, of all {len(source)} (the first: {reasons[0]})")

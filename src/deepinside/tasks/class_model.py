@@ -13,14 +13,14 @@ from callbacks.class_model_store import check_judge, chosen_numbers
 from callbacks.mean_image import load_mean_image
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
-from deepinside.data.module import PictureData, open_split
+from deepinside.data.module import PictureData, check_readable, open_split
 from deepinside.data.picture import find_classes
 from deepinside.errors import UserError
 from deepinside.launch import if_stopped, make_trainer, print_table
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
-from deepinside.tasks.analysis import check_readable, enough, shows, start
+from deepinside.tasks.analysis import enough, shows, start
 
 
 def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig
 from deepinside.data.box_files import boxed_pictures, read_boxes
 from deepinside.data.devkit import read_blacklist
-from deepinside.data.module import PictureData, open_split
+from deepinside.data.module import PictureData, check_readable, open_split
 from deepinside.errors import UserError
 from deepinside.launch import make_trainer, print_results, print_trivial_boxes, write_json
 from deepinside.predictions import read_predictions
 from deepinside.progress import Bar
 from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
-from deepinside.tasks.analysis import check_readable, shows, start
+from deepinside.tasks.analysis import shows, start
 
 
 def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
