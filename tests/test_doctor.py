@@ -228,6 +228,9 @@ def test_loose_validation_pictures_need_their_classes(tmp_path: Path) -> None:
 def test_a_root_too_high_or_too_low_and_a_wrong_name_are_told(tmp_path: Path) -> None:
     root = trees.official(tmp_path / "imagenet")
     assert look(tmp_path)[0] == Finding("layout", look(tmp_path)[0].found, "blocks", f"data.root={root}")
+    other = trees.official(tmp_path / "other")
+    assert look(tmp_path)[0].fix == f"data.root={root} or data.root={other}"
+    shutil.rmtree(other)
     low = look(root / "ILSVRC/Data/CLS-LOC")[0]
     assert (low.state, low.fix) == ("warn", f"data.root={root / 'ILSVRC'}")
     assert look(root / VAL)[0].fix == f"data.root={root / 'ILSVRC'}"

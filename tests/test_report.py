@@ -20,7 +20,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from callbacks import Localisation, spread
 from deepinside.classifier import Classifier
-from deepinside.config import DataConfig, LocalisationConfig, OptimConfig, TrainConfig
+from deepinside.config import AnalyseConfig, DataConfig, LocalisationConfig, OptimConfig, TrainConfig
+from deepinside.config.options import options
 from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
 from deepinside.data.shapes import Shapes
@@ -32,7 +33,7 @@ from deepinside.records import Guess, PictureRecord, read_records
 from deepinside.report import write_report
 from deepinside.report.charts import Series, cut, line_chart, thinned, ticks
 from deepinside.report.gallery import Card, kinds_of
-from deepinside.report.run_report import _about_saliency
+from deepinside.report.run_report import METHODS, _about_saliency
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
 
@@ -282,7 +283,11 @@ def test_the_page_says_what_its_maps_are() -> None:
         "Which pixels the class score hangs on, from one back-prop pass (paper, section 3.1)."
     )
     other = {"method": "guided", "reduction": "l2", "score": "log_softmax"}
-    assert _about_saliency(other) == "Which pixels the log soft-max hangs on, by guided; l2 over the channels."
+    assert (
+        _about_saliency(other) == "Which pixels the log soft-max hangs on, by guided back-prop; l2 over the channels."
+    )
+    offered = next(f for key, f in options(AnalyseConfig) if key == "saliency.method").metadata["choices"]
+    assert {"gradient", *METHODS} == set(offered)
 
 
 def test_settings_that_are_defaults_are_not_told() -> None:

@@ -19,6 +19,15 @@ from deepinside.runs import Run
 NOTHING = "\N{EN DASH}"
 
 
+METHODS = {
+    "deconvnet": "DeconvNet",
+    "guided": "guided back-prop",
+    "gradient_x_input": "gradient times input",
+    "smoothgrad": "SmoothGrad",
+    "integrated_gradients": "integrated gradients",
+}
+
+
 def write_report(run: Run, file: Path) -> None:
     """report.html about a run of train.py or an analysis: what is there is shown. Pictures stay where they are, named
     relative to the file; the page needs no network."""
@@ -73,7 +82,9 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _about_saliency(settings: Mapping[str, Any]) -> str:
     method, score = settings.get("method", "gradient"), settings.get("score", "score")
-    how = "from one back-prop pass (paper, section 3.1)" if method == "gradient" else f"by {method.replace('_', ' ')}"
+    how = (
+        "from one back-prop pass (paper, section 3.1)" if method == "gradient" else f"by {METHODS.get(method, method)}"
+    )
     what = "class score" if score == "score" else score.replace("_", " ").replace("softmax", "soft-max")
     over = "" if settings.get("reduction", "max") == "max" else f"; {settings['reduction']} over the channels"
     return f"Which pixels the {what} hangs on, {how}{over}."
