@@ -26,8 +26,9 @@ def monomials(colours: Floats) -> Floats:
     return features
 
 
-def log_density(features: Floats, mixture: Array) -> Floats:
-    """log sum_k pi_k N(x; m_k, S_k) on the unit RGB cube (a uniform density is log 1 = 0): (10, n), (K, 10) -> (n,).
+def log_density(features: Floats, mixture: Array, uniform: float = 0.0) -> Floats:
+    """log(u + (1 - u) sum_k pi_k N(x; m_k, S_k)) on the unit RGB cube, where a uniform density is 1, u its share:
+    (10, n), (K, 10) -> (n,).
 
     In the precision of `features`. Where the colours' origin is the middle of the cube, float32 is some 1e-3 off in
     coloured pictures and 1e-2 in grey ones, never more than 0.05: their Gaussians lie on a line, so they are as narrow
@@ -37,8 +38,10 @@ def log_density(features: Floats, mixture: Array) -> Floats:
     out = np.empty_like(features[0])
     for start in range(0, len(out), _BLOCK):
         logs = coefficients @ features[:, start : start + _BLOCK]
-        top = logs.max(axis=0)
-        out[start : start + _BLOCK] = top + np.log(np.exp(logs - top).sum(axis=0))
+        # Beside a uniform density nothing is too small, and no Gaussian is narrow enough for exp to overflow.
+        top = 0.0 if uniform else logs.max(axis=0)
+        density = np.exp(logs - top).sum(axis=0)
+        out[start : start + _BLOCK] = top + np.log(uniform + (1 - uniform) * density)
     return out
 
 

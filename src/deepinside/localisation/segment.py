@@ -154,7 +154,5 @@ def _log_likelihood(colours: Array, where: Mask, features: Floats, numbers: Pres
     chosen = np.flatnonzero(where)
     if len(chosen) > MAX_SAMPLES:
         chosen = np.random.default_rng(0).choice(chosen, MAX_SAMPLES, replace=False)
-    logs = log_density(features, fit_mixture(monomials(colours[:, chosen]), numbers.components))
-    if numbers.uniform_weight == 0:
-        return logs
-    return np.log(numbers.uniform_weight + (1 - numbers.uniform_weight) * np.exp(logs))
+    mixture = fit_mixture(monomials(colours[:, chosen]), numbers.components)
+    return log_density(features, mixture, numbers.uniform_weight)
