@@ -283,6 +283,15 @@ def test_model_is_left_as_it_was_under_inference_mode() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_net_of_half_precision_is_climbed_in_single() -> None:
+    classes = torch.tensor([1, 2])
+    find = partial(optimise_class_models, classes=classes, size=(8, 8), mean=MEAN, steps=20)
+    half, single = find(small_net().half()), find(small_net().half().float())
+    assert half.images.dtype == half.score.dtype == torch.float32
+    torch.testing.assert_close(half.norm, single.norm, rtol=0.02, atol=0)
+    torch.testing.assert_close(half.score, single.score, rtol=0.02, atol=0.01)
+
+
 def test_a_class_shut_at_the_zero_image_is_found_all_the_same() -> None:
     """A ReLU behind the last layer, as SqueezeNet has: its bias keeps class 1, not class 0, shut at the zero image."""
     model = nn.Sequential(Linear(2), nn.ReLU())

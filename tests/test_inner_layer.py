@@ -125,4 +125,17 @@ def test_hooks_are_gone_after_an_error() -> None:
     net = simonyan2013(10)
     with gradients_on(net) as bare, pytest.raises(RuntimeError):
         InnerGraph(bare, torch.rand(1, 3, 256, 256))  # its full layers take 224x224 only
-    assert all(not module._forward_hooks for module in net.modules())
+    assert all(not module._forward_hooks and not module._forward_pre_hooks for module in net.modules())
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning", "ignore:.*deprecated:DeprecationWarning")
+def test_scripted_parts_are_passed_over() -> None:
+    part = torch.jit.script(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), part, nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(784, 5))
+    with gradients_on(net) as bare:
+        graph = InnerGraph(bare, torch.rand(1, 3, 32, 32), (2,))
+        assert graph.layers == ["2"]
+    assert all(not module._forward_hooks for module in (net[0], net[2], net[4]))
+    whole = torch.jit.script(net)
+    with gradients_on(whole) as bare, pytest.raises(UserError, match="has no activation map"):
+        InnerGraph(bare, torch.rand(1, 3, 32, 32))

@@ -209,6 +209,8 @@ UNDEFINED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "torch.where": (lambda h: torch.where(h > 0, h, torch.zeros_like(h)), "gt"),
     "where of a constant mask": (lambda h: torch.where(torch.tensor([True, False]), h, h.new_zeros(1)), "where"),
     "a mask": (gated_by_comparison, "gt"),
+    "a mask of detached activity": (lambda h: h * (h.detach() > h.detach().mean()), "mul"),
+    "maximum of a stack": (lambda h: torch.stack([h, torch.zeros_like(h)]).amax(0), "amax"),
     "absolute values": (lambda h: (h + h.abs()) / 2, "abs"),
     "clamp of places": (lambda h: h.clamp(min=torch.zeros(2)), "clamp"),
     "clamp(-1, 1)": (lambda h: h.clamp(-1, 1), "clamp"),
@@ -260,6 +262,7 @@ LINEAR: dict[str, Callable[[Tensor], Tensor]] = {
     "F.normalize": F.normalize,
     "attention": lambda h: h @ torch.softmax(h.T @ h, -1),
     "gate of another layer": lambda h: torch.sigmoid(h @ torch.ones(2, 2)) * h,
+    "constant factors": lambda h: h * torch.tensor([1.0, 0.5]) * torch.ones(2),
     "half and back": lambda h: h.to(torch.bfloat16).float(),
     "group norm": lambda h: F.group_norm(h[..., None, None], 2).flatten(1),
 }

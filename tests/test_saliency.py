@@ -7,13 +7,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torchvision import models as zoo
 
-from deepinside import crop_saliency, optimise_class_models, saliency
+from deepinside import crop_saliency, optimise_class_models, relu_coverage, saliency
 from deepinside.attribution import route
 from deepinside.attribution.context import bare_module, gradients_on
 from deepinside.attribution.crops import Crop
+from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.attribution.methods import METHODS
+from deepinside.attribution.randomisation import layers_in_use
+from deepinside.attribution.relation import relation
 from deepinside.attribution.saliency import REDUCTIONS
 from deepinside.attribution.scores import SCORES
 from deepinside.config import DataConfig, ModelConfig
@@ -308,6 +312,69 @@ def test_compiled_parts_run_uncompiled() -> None:
     assert bare_module(nn.DataParallel(torch.compile(model, backend=backend))) is model
 
 
+class Prepares(nn.Module):
+    """Changes the pictures that it is given, as many nets do with their normalisation."""
+
+    def __init__(self, rest: nn.Module) -> None:
+        super().__init__()
+        self.rest = rest
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.rest(images.sub_(0.5).div_(0.25))
+        return scores
+
+
+def test_nets_may_change_their_input_in_place() -> None:
+    images, one = IMAGES.clone(), CLASSES[:, 0]
+    expected = saliency(net(), (IMAGES - 0.5) / 0.25, CLASSES) / 0.25
+    prepares = Prepares(net())
+    torch.testing.assert_close(saliency(prepares, images, CLASSES), expected, rtol=0, atol=1e-12)
+    crops = [Crop(0, 0, 16, mirrored) for mirrored in (False, True)]
+    found = crop_saliency(prepares, images[0], crops, lambda scores: CLASSES[0], strategy="repeated")
+    assert found.maps.isfinite().all()
+    guided = saliency(net(), (IMAGES - 0.5) / 0.25, CLASSES, "guided") / 0.25
+    torch.testing.assert_close(saliency(prepares, images, CLASSES, "guided"), guided, rtol=0, atol=1e-12)
+    assert [row.kind for row in relation(prepares, images, one)].count("ReLU") == 1
+    assert relu_coverage(prepares, images).rules_apply
+    assert layers_in_use(prepares, images) == ["rest.0", "rest.1", "rest.6"]
+    optimise_class_models(prepares, one, (16, 16), (0.5, 0.5, 0.5), steps=2)
+    with gradients_on(prepares) as bare:
+        assert InnerGraph(bare, images).maps(CLASSES[0])[0].isfinite().all()
+    assert torch.equal(images, IMAGES)
+
+
+class Merges(nn.Linear):
+    """As LoRA's layers do, it folds what it learns into its weights when it goes into eval mode."""
+
+    merged = False
+
+    def train(self, mode: bool = True) -> "Merges":
+        super().train(mode)
+        self.merged = not mode
+        return self
+
+
+def test_what_a_layers_own_train_does_is_not_done() -> None:
+    merges = Merges(128, 5, dtype=torch.float64)
+    model = nn.Sequential(*net()[:-1], merges).train()
+    model[1].eval()  # frozen statistics
+    saliency(model, IMAGES, CLASSES)
+    assert not merges.merged
+    assert [module.training for module in model] == [True, False, *[True] * 5]
+
+
+def test_checkpoints_around_the_first_layer() -> None:
+    plain = net()
+
+    class Checkpointed(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            scores: Tensor = plain[4:](checkpoint(plain[:4], images, use_reentrant=False))
+            return scores
+
+    found = saliency(Checkpointed(), IMAGES, CLASSES)
+    torch.testing.assert_close(found, saliency(plain, IMAGES, CLASSES), rtol=0, atol=1e-12)
+
+
 def test_no_classes_and_no_pictures() -> None:
     assert saliency(net(), IMAGES, CLASSES[:, :0]).shape == (3, 0, 16, 16)
     assert saliency(net(), IMAGES[:0], CLASSES[:0]).shape == (0, 2, 16, 16)
@@ -320,6 +387,11 @@ def test_no_classes_and_no_pictures() -> None:
         ({"reduction": "l3"}, "reduction 'l3' is unknown"),
         ({"strategy": "fast"}, "strategy 'fast' is unknown"),
         ({"score": "logit"}, "score 'logit' is unknown"),
+        ({"samples": 3}, "method 'gradient' does not take samples; it has no options"),
+        (
+            {"method": "smoothgrad", "steps": 3},
+            "'smoothgrad' does not take steps; its options are samples, noise, seed",
+        ),
     ],
 )
 def test_unknown_names_are_refused(options: dict[str, str], words: str) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,20 @@ def test_a_linear_nets_map_is_its_new_weights() -> None:
     maps = saliency(fresh, IMAGE, torch.tensor([2, 4]))
     assert torch.equal(maps, weights[[2, 4]].abs().amax(1))
     assert not torch.allclose(maps, saliency(net, IMAGE, torch.tensor([2, 4])))
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_weights_that_hooks_compute_are_randomised_too(norm: Callable[[nn.Module], nn.Module]) -> None:
+    """Also after a training step, which leaves them with a graph."""
+    net = nn.Sequential(nn.Flatten(), norm(nn.Linear(3 * 8 * 8, 5)))
+    net(IMAGE).sum().backward()
+    weight = net[1].weight.detach().clone()
+    (fresh,) = randomised_nets(net, [["1"]])
+    maps = saliency(fresh, IMAGE, torch.tensor([2, 4]))
+    assert torch.equal(net[1].weight.detach(), weight)
+    assert abs(float(torch.corrcoef(torch.stack([fresh[1].weight.flatten(), weight.flatten()]))[0, 1])) < 0.2
+    assert torch.allclose(maps, fresh[1].weight.reshape(5, 3, 8, 8)[[2, 4]].abs().amax(1))
 
 
 @pytest.mark.parametrize("inference", [False, True])

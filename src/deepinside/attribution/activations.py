@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from deepinside.attribution.autograd_graph import LINEAR, node_kind, undefined_nodes
+from deepinside.attribution.autograd_graph import LINEAR, SOMETIMES, is_picture, node_kind, undefined_nodes
 
 # The ways one writes a rectifier, a clip to [low, high], and their arguments in order
 RECTIFIERS: dict[str, dict[str, Any]] = {
@@ -82,7 +82,7 @@ class ActivationMode(TorchFunctionMode):
         if name in RECTIFIERS or name in SMOOTH or name in GATES or name in WHOLE:
             return self._note(name, x, func, args, kwargs)
         if (_hides(func, x) and name not in LINEAR_IN_PLACE) or (
-            name in COMPARISONS and x.numel() > 1 and not x.is_leaf
+            name in COMPARISONS and x.numel() > 1 and not _is_picture(x)
         ):
             self.met.append((running_module(), name, "undefined", None))
         return self._place(func(*args, **kwargs))
@@ -90,7 +90,7 @@ class ActivationMode(TorchFunctionMode):
     def _note(self, name: str, x: Tensor, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         inputs = [t.grad_fn for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
         smooth = name in SMOOTH or name == "hardtanh"
-        call = None if name in BOUNDS and x.is_leaf else read_rectifier(name, func, args, kwargs)
+        call = None if name in BOUNDS and _is_picture(x) else read_rectifier(name, func, args, kwargs)
         if call is not None:
             out = self.rectify(x, *call)
             self.met.append((running_module(), name, "rectifier", self.share(out, call[0])))
@@ -112,7 +112,7 @@ class ActivationMode(TorchFunctionMode):
         node = out.grad_fn if isinstance(out, Tensor) else None
         if node is not None:
             kind = node_kind(node)
-            if kind not in LINEAR or kind in ("Mul", "Div"):
+            if kind not in LINEAR or kind in SOMETIMES:
                 self.layers.setdefault(node, running_module())
         return out
 
@@ -160,6 +160,10 @@ def _hides(func: Callable[..., Any], x: Tensor) -> bool:
     """Whether it works in place on a part of a tensor: autograd's graph does not show what was done."""
     name = getattr(func, "__name__", "")
     return name.endswith("_") and not name.startswith("_") and x._is_view()
+
+
+def _is_picture(x: Tensor) -> bool:
+    return x.grad_fn is None or is_picture(x.grad_fn)
 
 
 def _number(bound: Any, absent: float | None) -> float | None:

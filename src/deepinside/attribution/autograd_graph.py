@@ -24,6 +24,7 @@ LINEAR |= {"MaxPool2D", "MkldnnMaxPool2D", "MpsMaxPool2D", "AdaptiveMaxPool2D", 
 LINEAR |= {"AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "MkldnnAdaptiveAvgPool2D", "UpsampleNearest2D", "NativeLayerNorm"}
 LINEAR |= {"UpsampleBilinear2D", "UpsampleBilinear2DAa", "UpsampleBicubic2D", "UpsampleBicubic2DAa", "NativeGroupNorm"}
 LINEAR |= {"NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm", "FusedRmsNorm", "BatchNorm"}
+SOMETIMES = {"Mul", "Div", "Max", "Amax"}  # of these it depends on what they are done to
 GATES = {"Sigmoid", "Hardsigmoid", "Softmax", "LogSoftmax", "Glu"}
 BOUNDS = {"Clamp", "ClampMin", "ClampMax"}
 ROOTS = BOUNDS | {"Pow", "Sqrt"}  # what stands between a statistic and the division by it
@@ -39,10 +40,16 @@ def parents(node: Any) -> list[Any]:
     return [parent for parent, _ in node.next_functions if parent is not None]
 
 
+def is_picture(node: Any) -> bool:
+    """Whether this is the picture itself, the only leaf with gradients while weights are frozen, or a copy of it."""
+    kind = node_kind(node)
+    return kind == "AccumulateGrad" or (kind == "Clone" and all(is_picture(parent) for parent in parents(node)))
+
+
 def undefined_nodes(scores: Tensor, known: Mapping[Any, Sequence[Any]]) -> list[Any]:
     """The operations between pictures and scores that are neither linear (convolutions, full layers, sums, pools,
-    normalisation, constant factors), nor gates that scale other activity, nor `known`: those and what gave their
-    inputs, which are passed over as a whole.
+    normalisation, constant factors but for masks), nor gates that scale other activity, nor `known`: those and what
+    gave their inputs, which are passed over as a whole.
     """
     found, seen, todo = [], set(), [scores.grad_fn]
     while todo:
@@ -56,12 +63,24 @@ def undefined_nodes(scores: Tensor, known: Mapping[Any, Sequence[Any]]) -> list[
         kind, above = node_kind(node), parents(node)
         if kind == "Div" and len(above) == 2 and _is_statistic(above[1]):
             above = above[:1]  # normalised by a statistic of the activity, as in batch normalisation
-        on_picture = kind in BOUNDS and all(node_kind(parent) == "AccumulateGrad" for parent in above)
+        on_picture = kind in BOUNDS and all(is_picture(parent) for parent in above)
         product = kind in ("Mul", "Div") and len(above) == 2 and not (kind == "Mul" and _is_gated(*above))
-        if product or not (kind in LINEAR or kind in GATES or on_picture):
+        chosen = kind in ("Max", "Amax") and any(node_kind(_source(p, SHAPES)) == "Stack" for p in above)
+        if product or chosen or _is_masked(node) or not (kind in LINEAR or kind in GATES or on_picture):
             found.append(node)
         todo += above
     return found
+
+
+def _is_masked(node: Any) -> bool:
+    """Whether it multiplies by zeros and ones, as in h * (h.detach() > 0), where the graph does not show whose."""
+    if node_kind(node) != "Mul" or len(parents(node)) != 1:
+        return False
+    factors = [getattr(node, name, None) for name in ("_saved_self", "_saved_other")]
+    return any(
+        isinstance(t, Tensor) and t.numel() > 1 and bool(((t == 0) | (t == 1)).all()) and 0 < int(t.sum()) < t.numel()
+        for t in factors
+    )
 
 
 def _is_gated(one: Any, other: Any) -> bool:

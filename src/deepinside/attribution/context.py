@@ -26,7 +26,8 @@ def bare_module(model: nn.Module) -> nn.Module:
 def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
     """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast.
 
-    Modes, requires_grad and the random numbers' state are put back at the end. Raises UserError where batch norms have
+    Modes, requires_grad and the random numbers' state are put back at the end. Modes are the modules' flags alone: what
+    a net's own `train` does beyond them (LoRA merges its weights) is not done. Raises UserError where batch norms have
     no running statistics.
     """
     bare = bare_module(model)
@@ -34,17 +35,19 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
     modes = [(module, module.training) for module in bare.modules()]
     trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
     try:
-        bare.eval()
+        for module, _ in modes:
+            module.training = False
         for parameter in trained:
             parameter.requires_grad_(False)
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
-            device = next((parameter.device.type for parameter in bare.parameters()), "cpu")
-            stack.enter_context(torch.autocast(device, enabled=False))  # only where it is asked for
+            devices = {parameter.device for parameter in bare.parameters()}
+            for kind in {device.type for device in devices} or {"cpu"}:
+                stack.enter_context(torch.autocast(kind, enabled=False))  # only where it is asked for
             if "torch._dynamo" in sys.modules:  # compiled parts may lie anywhere in the model
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
-            stack.enter_context(torch.random.fork_rng([torch.cuda.current_device()] if device == "cuda" else []))
+            stack.enter_context(torch.random.fork_rng([device for device in devices if device.type == "cuda"]))
             yield bare
     finally:
         for parameter in trained:

@@ -148,7 +148,7 @@ def _in_two_passes(
     """As `_in_one_pass`: all scores, in full precision, then all attributions, window size by window size."""
     seen = torch.cat([resize(window[None], size) for window in windows])
     plain = replace(request.what, autocast=None)
-    forward = torch.no_grad()(lambda part, _: bare(seen[part]))
+    forward = torch.no_grad()(lambda part, _: bare(seen[part].clone()))  # nets may change their input
     scores = in_chunks(bare, seen, 1, plain, "loop", request.memory, forward)
     classes, each = _chosen(choose, scores)
     signed: dict[int, Tensor] = {}
@@ -186,8 +186,12 @@ def _check_crops(image: Tensor, crops: Sequence[Crop], size: int | None) -> int:
     height, width = image.shape[-2:]
     if not crops:
         raise ValueError("there must be at least one crop")
-    if any(min(c.top, c.left) < 0 or c.top + c.side > height or c.left + c.side > width for c in crops):
-        raise ValueError(f"a crop of side {crops[0].side} does not fit into a picture of {height}x{width}")
+    for crop in crops:
+        if min(crop.top, crop.left) < 0 or crop.top + crop.side > height or crop.left + crop.side > width:
+            raise ValueError(
+                f"the crop of side {crop.side} at row {crop.top}, column {crop.left} does not fit into a picture of"
+                f" {height}x{width}"
+            )
     if size is None and len({crop.side for crop in crops}) > 1:
         raise ValueError("crops of several sides need the size that the model takes")
     return size or crops[0].side

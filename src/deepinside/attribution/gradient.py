@@ -35,7 +35,7 @@ class ScoreGraph:
             stack.enter_context(torch.autocast(device, autocast, enabled=autocast is not None))
             stack.enter_context(SubPixelInputLayer())
             relus = None if rule == "gradient" else stack.enter_context(ReluRule(rule))
-            scores = bare(self.images)
+            scores = bare(self.images.clone())  # nets may change their input in place
         if relus is not None:
             relus.check(bare, scores)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):

@@ -6,6 +6,7 @@ gradient covers the whole object. Which ones these are follows from the architec
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -32,12 +33,10 @@ class InnerGraph:
     def __init__(
         self, bare: nn.Module, images: Tensor, strides: Sequence[float] = (8, 16), channels_last: bool = False
     ) -> None:
-        record = _Record(bare, images)
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        try:
-            self._scores: Tensor = bare(images.detach().clone(memory_format=layout).requires_grad_())
-        finally:
-            record.end()
+        leaf = images.detach().clone(memory_format=layout).requires_grad_()
+        with _Record(bare, images) as record:
+            self._scores: Tensor = bare(leaf.clone())  # nets may change their input in place
         chosen = {id(kept): (name, kept) for stride in strides for name, kept in record.last(stride)}
         if not chosen:
             raise UserError(f"{type(bare).__name__} has no activation map to take a gradient at")
@@ -59,22 +58,28 @@ class InnerGraph:
 
 class _Record:
     """What a forward pass leaves behind: the maps in the order in which they are finished, and which module was the
-    last to look at several places of a map at once."""
+    last to look at several places of a map at once. Scripted modules, which take no hooks, are passed over."""
 
     def __init__(self, bare: nn.Module, images: Tensor) -> None:
         self._images = images
-        self._names = {module: name for name, module in bare.named_modules() if name}
+        scripted = torch.jit.ScriptModule
+        self._names = {m: name for name, m in bare.named_modules() if name and not isinstance(m, scripted)}
         self._maps: list[tuple[str, Tensor]] = []
         self._blocks: list[tuple[str, float]] = []  # names of what ends in a map, but for Sequentials; its stride
         self._last = ""
         self._before_last = 0  # maps that were finished by then
         self._full = False
-        self._hooks = [module.register_forward_hook(self._keep) for module in self._names]
-        self._hooks += [module.register_forward_pre_hook(self._note) for module in self._names]
 
-    def end(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
+    def __enter__(self) -> "_Record":
+        with ExitStack() as stack:  # should one module refuse, the others lose theirs again
+            for module in self._names:
+                stack.callback(module.register_forward_hook(self._keep).remove)
+                stack.callback(module.register_forward_pre_hook(self._note).remove)
+            self._hooks = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hooks.close()
 
     def last(self, stride: float) -> list[tuple[str, Tensor]]:
         """The name and the map, if there is one."""

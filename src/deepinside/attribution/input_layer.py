@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from deepinside.attribution.activations import checkpointed
+
 
 class SubPixelInputLayer(TorchFunctionMode):
     """While it is entered, strided convolutions of pictures on a CPU get a faster, equal back-prop to the picture.
@@ -15,14 +17,14 @@ class SubPixelInputLayer(TorchFunctionMode):
     convolutions of stride 1 with kernels of ceil(k/s), computed together as one convolution with s*s times the
     channels, whose output a pixel shuffle interleaves (Shi et al. 2016): equal to rounding, two to four times as fast
     as the library's for pictures' three channels. Convolutions of more than four channels, on other devices, with
-    dilation, groups or unequal strides are left alone.
+    dilation, groups or unequal strides are left alone, and so are those in checkpoints, which run again without it.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.conv2d:
             call = _Call(*args, **kwargs)
-            if call.suits():
+            if call.suits() and not checkpointed():
                 return _SubPixelConvolution.apply(call.input, call.weight, call.bias, call.stride[0], call.padding)
         return func(*args, **kwargs)
 

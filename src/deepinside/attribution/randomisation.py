@@ -24,7 +24,7 @@ def layers_in_use(model: nn.Module, images: Tensor) -> list[str]:
     in eval mode.
     """
     with gradients_on(model) as bare, torch.no_grad(), _Uses(bare) as uses:
-        bare(images)
+        bare(images.clone())  # nets may change their input in place
     return list(uses.order)
 
 
@@ -48,10 +48,16 @@ def randomised_nets(model: Net, groups: Sequence[Sequence[str]], seed: int = 0) 
 
     It is one copy of the model, which changes from one to the next; the model itself, its modes and the random numbers'
     state are left alone. A layer draws its weights by its own `reset_parameters` (a batch norm forgets its statistics,
-    too); one without has its own weights shuffled. The draws depend on the seed and the layer alone, on any device.
+    too); those that it leaves as they were, and those of layers without one, are shuffled. The draws depend on the seed
+    and the layer alone, on any device.
     """
+    bare = bare_module(model)
     with torch.inference_mode(False), torch.no_grad():
-        net = cast(Net, copy.deepcopy(bare_module(model)).eval())
+        # Weights that hooks compute (weight_norm's, spectral_norm's) keep a graph, and torch copies none.
+        computed = [
+            t for module in bare.modules() for t in vars(module).values() if isinstance(t, Tensor) and t.grad_fn
+        ]
+        net = cast(Net, copy.deepcopy(bare, {id(tensor): tensor.detach().clone() for tensor in computed}).eval())
     layers, number = dict(net.named_modules()), 0
     for group in groups:
         with torch.inference_mode(False), torch.no_grad():
@@ -67,10 +73,11 @@ def _randomise(layer: nn.Module, seed: int) -> None:
     with torch.random.fork_rng([]):
         torch.default_generator.manual_seed(seed)
         layer.cpu()
+        before = [parameter.clone() for parameter in layer.parameters(recurse=False)]
         if _has_reset(layer):
             layer.reset_parameters()  # type: ignore[operator]  # it is callable
-        else:
-            for parameter in layer.parameters(recurse=False):
+        for parameter, old in zip(layer.parameters(recurse=False), before, strict=True):
+            if torch.equal(parameter, old):  # weight_norm hides what it computes a weight from
                 shuffled = parameter.flatten()[torch.randperm(parameter.numel())]
                 parameter.copy_(shuffled.view_as(parameter))
         layer.to(device)

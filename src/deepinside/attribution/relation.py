@@ -63,7 +63,8 @@ def relation(model: nn.Module, images: Tensor, classes: Tensor) -> list[LayerRel
     """
     check_shapes(images, classes)
     with gradients_on(model) as bare:
-        start = images.detach().clone().requires_grad_()
+        leaf = images.detach().clone().requires_grad_()
+        start = leaf.clone()  # nets may change their input in place
         with ReluRule("deconvnet") as rule, TraceMode(start) as trace:
             scores = bare(start)
         rule.check(bare, scores)
@@ -72,7 +73,7 @@ def relation(model: nn.Module, images: Tensor, classes: Tensor) -> list[LayerRel
             where = type(layer).__name__ if layer is None else names.get(layer) or type(layer).__name__
             raise UserError(f"the input of {where} ({function}) comes from code that cannot be followed to the picture")
         check_classes(classes, scores.shape[1])
-        torch.autograd.grad(scores, start, one_hot(classes, scores.detach()))
+        torch.autograd.grad(scores, leaf, one_hot(classes, scores.detach()))
         return [
             _compare(step, step.arrived, layer_name(step, names)) for step in trace.steps if step.arrived is not None
         ]

@@ -47,5 +47,5 @@ def relu_coverage(model: nn.Module, images: Tensor) -> ReluCoverage:
     images: (N, C, H, W) as the model takes them; one forward pass in eval mode, which leaves the model as it was.
     """
     with gradients_on(model) as bare, _Coverage() as mode:
-        scores = bare(images.detach().clone().requires_grad_())
+        scores = bare(images.detach().clone().requires_grad_().clone())
     return ReluCoverage(mode.activations(bare, scores))

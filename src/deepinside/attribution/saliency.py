@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -39,8 +40,8 @@ def saliency(
 ) -> Tensor:
     """M_ij = max_ch |w_ch,ij|, w = dS_c/dI: how much the class score changes when a pixel does (paper, section 3.1).
 
-    model: images -> class scores before the soft-max, any nn.Module. It is used bare (uncompiled, no DDP wrapper), in
-    eval mode, and left as it was.
+    model: images -> class scores (N, C) before the soft-max, any nn.Module in which, in eval mode, no picture sees
+    another. It is used bare (uncompiled, no DDP wrapper), in eval mode, and left as it was.
     images: (N, C, H, W), floating point, as the model takes them. classes: (N, K) or (N,) class indices, int64.
     method: what w is. `gradient`; `deconvnet`, `guided`: back-prop with another ReLU rule (section 4, `ReluRule`);
       `gradient_x_input`; `smoothgrad` (options samples=25, noise=0.15, seed=0); `integrated_gradients` (options
@@ -50,7 +51,7 @@ def saliency(
     reduction: over the channels. `max` max|w| (paper), `l1` sum|w|, `l2` sqrt(sum w^2), `sum` (signed), `none`: w.
     autocast: torch.bfloat16 or torch.float16 for the passes through the net.
     strategy: `auto` (on a CPU, large jobs learn the fastest on their first pictures, and the process remembers it; on a
-      GPU `loop`), or `loop`, `batched`, `repeated`: equal up to rounding; name one for the same bits in every process.
+      GPU `loop`), or `loop`, `batched`, `repeated`: equal up to rounding; name one for the same bits in every call.
     memory: bytes that the kept activity may take; None: half of what is free.
     Returns (N, K, H, W), or (N, H, W) for classes (N,), with channels (..., C, H, W) for `none`; in scores per unit of
     the input (gradient_x_input and integrated_gradients: in scores).
@@ -86,10 +87,14 @@ def make_request(
     memory: int | None,
     options: dict[str, Any],
 ) -> Request:
-    """Raises ValueError for unknown names."""
+    """Raises ValueError for unknown names, and for options that are not the method's."""
     _check_name("method", method, METHODS)
     _check_name("reduction", reduction, REDUCTIONS)
     _check_name("strategy", strategy, ("auto", *STRATEGIES))
+    known = [name for name, kind in signature(METHODS[method]).parameters.items() if kind.kind == kind.KEYWORD_ONLY]
+    if unknown := [name for name in options if name not in known]:
+        what = f"its options are {', '.join(known)}" if known else "it has no options"
+        raise ValueError(f"method '{method}' does not take {', '.join(unknown)}; {what}")
     rule = method if method in RULES else "gradient"
     return Request(Pass(rule, find_score(score), autocast), method, strategy, memory, options)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -158,16 +159,22 @@ def _climb(bare: nn.Module, picture: Tensor, classes: Tensor, objective: Score) 
     """The class scores (K, C) of the pictures, and the objective's gradient with respect to each."""
 
     def climb(channels_last: bool) -> tuple[Tensor, Tensor]:
-        graph = ScoreGraph(bare, picture, channels_last=channels_last)
-        return graph.scores, graph.gradients(classes[:, None], objective)[:, 0]
+        graph = ScoreGraph(bare, seen, channels_last=channels_last)
+        return graph.scores, graph.gradients(classes[:, None], objective)[:, 0].to(picture.dtype)
 
-    return in_best_layout(bare, picture, climb)
+    seen = picture.to(_precision(bare, picture))
+    return in_best_layout(bare, seen, climb)
 
 
 def _scores(bare: nn.Module, picture: Tensor, channels_last: bool) -> Tensor:
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    scores: Tensor = bare(picture.contiguous(memory_format=layout))
-    return scores
+    scores: Tensor = bare(picture.to(_precision(bare, picture)).clone(memory_format=layout))
+    return scores.to(picture.dtype)
+
+
+def _precision(bare: nn.Module, picture: Tensor) -> torch.dtype:
+    """Of the weights, which is what the net takes."""
+    return next((t.dtype for t in chain(bare.parameters(), bare.buffers()) if t.is_floating_point()), picture.dtype)
 
 
 def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: Size, begin: Tensor | None) -> tuple[Tensor, Tensor]:

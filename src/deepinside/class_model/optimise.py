@@ -29,8 +29,8 @@ class ClassModels:
     images (K, 3, H, W): I, mean-subtracted, on the 0..255 scale. score, posterior, norm (K,): S_c(I), P_c(I) and
     ||I||_2 of these pictures. shut (K,): the class has no gradient, on the zero image as on noise: the picture says
     nothing of it. scores, posteriors, squared_norms (steps, K): the traces of S_c, P_c and ||I||_2^2 before every step,
-    of the transformed picture where there is a transform; NaN from where a class has stopped. steps (K,): how many
-    steps each class took. frames (K, F, 3, H, W): the pictures on the way, the last one the result.
+    S_c and P_c of the transformed picture where there is a transform; NaN from where a class has stopped. steps (K,):
+    how many steps each class took. frames (K, F, 3, H, W): the pictures on the way, the last one the result.
     """
 
     images: Tensor
@@ -71,7 +71,8 @@ def optimise_class_models(
 
     model: pictures (K, 3, H, W) in [0, 1] -> class scores (K, C); used in eval mode and left as it was.
     classes: (K,) int64. size: (H, W). mean: channel means in [0, 1]. The model sees mean + I / 255: I lives in
-    mean-subtracted 0..255 space, so a penalty means the same for every net.
+    mean-subtracted 0..255 space, so a penalty means the same for every net. Nets of half precision see I rounded; what
+    is climbed, noted and returned is in float32.
 
     parameterisation: Pixels() (paper) or Fourier(). objective: score (paper), softmax, log_softmax, or a callable
     (K, C), (K,) -> (K,). regulariser: R, squared_norm(1e-5) unless given. transform: what is done to the picture
@@ -112,11 +113,12 @@ def optimise_class_models(
     with gradients_on(model) as bare, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         tensors = (t for t in chain(bare.parameters(), bare.buffers()) if t.is_floating_point())
         like = next(tensors, torch.zeros(()))  # a net may have neither
-        centre = like.new_tensor(mean).view(3, 1, 1)
+        precise = torch.promote_types(like.dtype, torch.float32)  # Adam's and ||I||^2's numbers leave float16's range
+        centre = torch.tensor(mean, dtype=precise, device=like.device).view(3, 1, 1)
         together = batch or len(classes)
         for i, some in enumerate(classes.to(like.device).clone().split(together)):  # may come from inference mode
             padded = F.pad(some[None], (0, together - len(some)), "replicate")[0]
-            first = None if start is None else start[i * together : (i + 1) * together].to(like)
+            first = None if start is None else start[i * together : (i + 1) * together].to(centre)
             ascent = Ascent(bare, padded, centre, plan, pieces, first)
             found.append([part[: len(some)] for part in ascent.run(len(some), on_step)])
     images, score, chance, shut, traces, taken, film = (torch.cat(parts) for parts in zip(*found, strict=True))
