@@ -1,7 +1,7 @@
 """The README's pictures: python docs/pictures.py RUN COMPARISON   (folders of results; Chromium takes the screenshots)
 
 RUN is the default run, `python train.py`. Of COMPARISON the figures are shown, no photograph. The two of SqueezeNet are
-sheets of `task=class_model`: the README tells the command.
+sheets of `task=class_model`: docs/benchmarks.md tells the command.
 """
 
 import shutil
