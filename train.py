@@ -166,21 +166,23 @@ def _callbacks(
         if trainer.is_global_zero:  # of a resumed run not before its checkpoint was taken
             save_config(config, out / "config.yaml")
 
+    def keep_last(trainer: "Trainer", _: object) -> None:
+        trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
+
     return (
         measured,
         sanity,
         [
+            # Before the looks, which may take a while and be stopped. Lightning's ModelCheckpoint always comes last.
+            LambdaCallback(on_train_start=keep_config, on_train_epoch_end=keep_last),
+            *progress(config.trainer.enable_progress_bar),
             HyperParameters(config),
             ClassModels(config.class_models, chosen, out / "class_models", progress=shows, **budget),
             SaliencyMaps(config.saliency, out / "saliency_maps", **budget),
             measured,
             sanity,
-            # Two, since Lightning's save_last writes last.ckpt only when best.ckpt is written.
             ModelCheckpoint(out / "checkpoints", "best", "val/top1_error", mode="min", enable_version_counter=False),
-            ModelCheckpoint(out / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False),
             LearningRateMonitor("step"),
-            LambdaCallback(on_train_start=keep_config),
-            *progress(config.trainer.enable_progress_bar),
         ],
     )
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,8 +35,11 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def interrupt(when: Callable[[str], bool], times: int, script: str, *arguments: str) -> tuple[str, str, int]:
-    """Starts the script, presses Ctrl-C so many times once `when(what it printed)` is true: stdout, stderr, code."""
+def interrupt(
+    when: Callable[[str], bool], times: int, script: str, *arguments: str, number: int = signal.SIGINT
+) -> tuple[str, str, int]:
+    """Starts the script, presses Ctrl-C (or sends another signal) so many times once `when(what it printed)` is true:
+    stdout, stderr, code."""
     with tempfile.TemporaryDirectory() as place:
         printed, said = Path(place, "stdout"), Path(place, "stderr")
         with printed.open("w") as out, said.open("w") as err:
@@ -47,7 +50,7 @@ def interrupt(when: Callable[[str], bool], times: int, script: str, *arguments: 
                 time.sleep(0.02)
             for _ in range(times):
                 if process.poll() is None:
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(number)
                     time.sleep(0.03)
             code = process.wait(120)
         return printed.read_text(), said.read_text(), code
@@ -59,6 +62,15 @@ def run(script: str, *arguments: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """The signals are heard as before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +89,39 @@ def test_training_says_what_is_kept_and_goes_on_from_there(stopped: tuple[Path, 
     told = re.fullmatch(r"stopped: (.*) holds epoch (\d+) of 200, .*; python train.py (resume=\S+) goes on\n", said)
     assert told
     done = int(told[2])
-    assert done >= 1  # the second epoch's line comes before its checkpoint
+    assert done >= 2
     assert torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == done - 1
     printed = run("train.py", told[3], f"trainer.max_epochs={done + 1}")
     assert re.findall(r"^epoch (\d+)/", printed, re.MULTILINE) == [str(done + 1)]
     assert f"results: {out}" in printed
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_epoch_whose_look_is_stopped_is_kept(number: int, expected: int, tmp_path: Path) -> None:
+    looks = ("class_models.count=4", "class_models.every=1", "class_models.steps=20000", "monitor.max_overhead=null")
+    arguments = (*SMALL, *looks, "class_models.tolerance=0", "trainer.max_epochs=3", f"out={tmp_path / 'run'}")
+    _, said, code = interrupt(lambda printed: "epoch 1/3" in printed, 2, "train.py", *arguments, number=number)
+    assert code == expected
+    told = f"stopped: {tmp_path / 'run'} holds epoch 1 of 3, what came after it is lost; python train.py resume="
+    assert said.startswith(told)
+    assert len(said.splitlines()) == 1
+    assert (tmp_path / "run" / "provenance.json").exists()
+
+
+def test_an_analysis_ends_at_once_on_sigterm(stopped: tuple[Path, str, int], tmp_path: Path) -> None:
+    arguments = ("task=class_model", f"run={stopped[0]}", "class_models.steps=20000", "class_models.tolerance=0")
+    arguments += ("classes=all", "trainer.accelerator=cpu", f"out={tmp_path / 'models'}")
+    start = time.monotonic()
+    _, said, code = interrupt(
+        lambda printed: "class models: 0 of" in printed or list(tmp_path.rglob("events*")),
+        2,
+        "analyse.py",
+        *arguments,
+        number=signal.SIGTERM,
+    )
+    assert code == 143
+    assert said.startswith("stopped: 0 of 10 class models are kept in ")
+    assert time.monotonic() - start < 100
 
 
 def test_class_models_that_were_found_are_kept(stopped: tuple[Path, str, int], tmp_path: Path) -> None:
@@ -123,12 +163,8 @@ def test_words_of_the_innermost_step_are_said(
                     sys.exit(1)
                 raise
 
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            run_script(main)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped: inner\n"
 

@@ -41,6 +41,11 @@ def check_run(folder: Path, key: str) -> Path:
 def check_out(config: TrainConfig, out: Path) -> None:
     """Nothing that exists is in the way: a finished or resumable run is never overwritten unasked, others never."""
     if not out.exists():
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise UserError(f"out={out} cannot be a folder: {above} is a file")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise UserError(f"out={out} cannot be made: {above} cannot be written to")
         return
     make_folder(out)
     if config.resume:

@@ -25,15 +25,22 @@ if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --he
     from lightning.pytorch import Callback, Trainer
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, from `kill`, Slurm or docker: what Ctrl-C does is done."""
+
+
 def run_script(main: Callable[[list[str]], None]) -> None:
-    """Calls `main` with the command line; a UserError becomes one line on stderr and exit code 2, Ctrl-C code 130."""
+    """Calls `main` with the command line; a UserError becomes one line on stderr and exit code 2, Ctrl-C code 130,
+    SIGTERM code 143."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         main(sys.argv[1:])
     except (KeyboardInterrupt, SystemExit) as error:
-        if not _is_interrupt(error):
+        interrupt = _interrupt(error)
+        if interrupt is None:
             raise
-        _say_stopped(error)
-        sys.exit(130)
+        _say_stopped(interrupt)
+        sys.exit(143 if isinstance(interrupt, Terminated) else 130)
     except BrokenPipeError:  # `--help | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -49,29 +56,37 @@ def run_script(main: Callable[[list[str]], None]) -> None:
 
 @contextmanager
 def if_stopped(words: Callable[[], str]) -> Iterator[None]:
-    """Ctrl-C in here ends the script with these words: what was saved, and how to go on."""
+    """Ctrl-C and SIGTERM in here end the script with these words: what was saved, and how to go on."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:
-        if not _is_interrupt(error):
+        interrupt = _interrupt(error)
+        if interrupt is None:
             raise
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the words may take a moment
-        raise KeyboardInterrupt(_words(error) or words()) from None
+        _hear_no_more()  # the words may take a moment
+        raise type(interrupt)(str(interrupt) or words()) from None
 
 
-def _is_interrupt(error: BaseException) -> bool:
+def _terminate(*_: object) -> None:
+    _hear_no_more()
+    raise Terminated
+
+
+def _hear_no_more() -> None:
+    """A second Ctrl-C while Python ends would print a traceback, a second SIGTERM end what the first began."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(error: BaseException) -> KeyboardInterrupt | None:
     """Lightning's Trainer turns Ctrl-C into SystemExit(1), raised while it handles the KeyboardInterrupt."""
-    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
+    return next((one for one in (error, error.__context__) if isinstance(one, KeyboardInterrupt)), None)
 
 
-def _words(error: BaseException) -> str:
-    return str(error) if isinstance(error, KeyboardInterrupt) else ""
-
-
-def _say_stopped(error: BaseException) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while Python ends would print a traceback
+def _say_stopped(interrupt: KeyboardInterrupt) -> None:
+    _hear_no_more()
     if os.environ.get("LOCAL_RANK", "0") == "0":  # Ctrl-C reaches every process of a terminal, one of them speaks
-        print(f"stopped: {_words(error) or 'the same command starts anew'}", file=sys.stderr)
+        print(f"stopped: {str(interrupt) or 'the same command starts anew'}", file=sys.stderr)
 
 
 def make_trainer(

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from deepinside.config import SharedConfig, recipe_name
+from deepinside.config import SharedConfig, TrainConfig, recipe_name
 from deepinside.config.options import options
 from deepinside.errors import UserError, did_you_mean
 
@@ -147,12 +147,14 @@ def _check_key(schema: type[SharedConfig], key: str) -> None:
 
 def _unknown(schema: type[SharedConfig], key: str) -> str:
     valid = sorted(_valid_keys(schema))
-    near = difflib.get_close_matches(key, valid, 1, 0.5)
-    near = near or [k for k in valid if k.split(".")[-1] == key.split(".")[-1]]
-    return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "") + " (--help lists all keys)"
+    near = [k for k in valid if k.split(".")[-1] == key] or difflib.get_close_matches(key, valid, 1, 0.5)
+    near = near or [k for k in valid if k.split(".")[-1] == key.split(".")[-1]][:1]
+    meant = " or ".join(f"'{one}'" for one in near[:3])
+    return f"unknown key '{key}'" + (f"; did you mean {meant}?" if near else "") + " (--help lists all keys)"
 
 
 def _check_values(config: SharedConfig) -> None:
+    _check_lists(config)
     for key, f in options(type(config)):
         value: Any = config
         for part in key.split("."):
@@ -165,7 +167,8 @@ def _check_values(config: SharedConfig) -> None:
             if isinstance(number, int | float) and not low <= number <= high:
                 limits = f"at least {low:g}" + (f" and at most {high:.10g}" if high < math.inf else "")
                 raise UserError(f"config error: {key}={value} must be {limits}")
-    _check_lists(config)
+    if isinstance(config, TrainConfig) and config.optim.lr == 0:
+        raise UserError("config error: optim.lr=0 must be above 0: with it nothing is learnt")
 
 
 def _check_lists(config: SharedConfig) -> None:

@@ -55,6 +55,7 @@ def write_report(run: Run, file: Path) -> None:
         classes=class_names(kept),
         about={card.record.index: card.about for card in kept},
         class_models=class_models(run),
+        about_class_models=_about_class_models(_section(run.config, "class_models")),
         saliency=saliency(run),
         about_saliency=_about_saliency(_section(run.config, "saliency")),
         cuts=cuts(run),
@@ -88,6 +89,13 @@ def _about_saliency(settings: Mapping[str, Any]) -> str:
     what = "class score" if score == "score" else score.replace("_", " ").replace("softmax", "soft-max")
     over = "" if settings.get("reduction", "max") == "max" else f"; {settings['reduction']} over the channels"
     return f"Which pixels the {what} hangs on, {how}{over}."
+
+
+def _about_class_models(settings: Mapping[str, Any]) -> str:
+    preset = settings.get("preset", "paper")
+    shown = "; traces are of the pictures shifted, zoomed and turned, as they were shown" if preset == "natural" else ""
+    about = "What the ConvNet imagines: the picture that maximises a class score (paper, section 2)."
+    return f"{about} Preset {preset}{shown}."
 
 
 def _made(folder: Path) -> dict[str, Any]:

@@ -49,7 +49,10 @@ def enough(trainer: TrainerConfig, items: int) -> TrainerConfig:
 def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callback: Callback, count: int) -> list[str]:
     """Runs predict over `images`, or `count` of the validation split; returns which pictures were unreadable."""
     if config.images:
-        source: PictureSource = PictureFiles(config.images.split(","), module.convnet.classes)
+        given = [one for one in config.images.split(",") if one.strip()]
+        if not given:
+            raise UserError(f"images={config.images} names no picture: give files or folders, separated by commas")
+        source: PictureSource = PictureFiles(given, module.convnet.classes)
     else:
         split = open_split(config.data, "val", config.seed, shows(config))
         source = ChosenPictures(split, spread(count, len(split)))

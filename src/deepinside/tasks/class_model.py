@@ -30,6 +30,8 @@ def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[st
     if settings.compare and settings.compare == chosen_numbers(settings).objective:
         raise UserError(f"class_models.compare={settings.compare} is what is maximised already: name the other one")
     classes = find_classes(config.classes, known) if config.classes else spread(settings.count, len(known))
+    if not classes:
+        raise UserError("task=class_model has no class to show: class_models.count=0; give classes=all or their names")
     judge = open_judge(config, module.convnet, classes)
     mean, progress = open_mean_image(config, module), config.trainer.enable_progress_bar
     callback = ClassModels(settings, classes, out, mean_image=mean, judge=judge, progress=progress)
