@@ -36,7 +36,11 @@ def main(arguments: list[str]) -> None:
         config.model.weights = str(run / "checkpoints" / "last.ckpt")
     for key, owners, valid in (
         ("classes", ["class_model"], "give all, or names, identifiers or indices"),
-        ("images", ["saliency", "sanity", "relation"], "give photo.jpg, folder/*.jpg or folder, separated by commas"),
+        (
+            "images",
+            ["saliency", "sanity", "relation", "localise"],
+            "give photo.jpg, folder/*.jpg or folder, separated by commas",
+        ),
         ("boxes", ["localise"], "give a folder of XML files, LOC_val_solution.csv or localization.txt"),
         ("predictions", ["localise"], "give predictions.csv or submission.txt"),
         ("runs", ["compare"], "give folders of runs, separated by commas: runs/a,runs/b"),
@@ -46,6 +50,8 @@ def main(arguments: list[str]) -> None:
         if argument_value(arguments, key) == "":
             raise UserError(f"{key}= is empty: {valid}")
     if config.boxes or config.predictions:
+        if config.images:
+            raise UserError("images= are looked at with a net: boxes= and predictions= score files without one")
         from deepinside.tasks.localise import score_files
 
         score_files(config)

@@ -2,6 +2,7 @@
 
 from callbacks.class_models import ClassModels
 from callbacks.classified import Classified
+from callbacks.found_boxes import FoundBoxes
 from callbacks.gathering import gather, spread
 from callbacks.hparams import HyperParameters
 from callbacks.localisation import Localisation
@@ -15,6 +16,7 @@ from callbacks.subject import Pictures
 __all__ = [
     "ClassModels",
     "Classified",
+    "FoundBoxes",
     "HyperParameters",
     "Localisation",
     "MeanImage",

@@ -32,6 +32,7 @@ from deepinside.predictions import COLUMNS, Guesses
 from deepinside.records import KINDS, PictureRecord
 
 PAGE = 12  # panels on a page of the gallery
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Outcome:
     """
 
     index: int
-    rows: list[dict[str, Any]]
+    rows: Rows
     guesses: Guesses
     score: PictureScore
     hits: Tensor | None = None
@@ -83,6 +84,13 @@ def keep(outcome: Outcome, folder: Path) -> Outcome:
         outcome,
         record=keep_files(outcome.record, outcome.explanation.frame, outcome.explanation.saliency, folder),
     )
+
+
+def find(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> tuple[Rows, Explanation]:
+    """The rows of predictions.csv of a picture of which nothing is known, and what there is to draw of it."""
+    found = _locate(convnet, picture, settings)
+    boxes = to_whole_pixels(scale_boxes(found.boxes, _size(picture.frame), picture.size))
+    return _rows(convnet, picture, found, boxes), _explanation(convnet, picture, found, "", found.box)
 
 
 def known_box(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Tensor:
@@ -140,15 +148,20 @@ def _outcome(convnet: ConvNet, picture: WholePicture, found: Located) -> tuple[O
     known = to_whole_pixels(scale_boxes(found.box, frame, picture.size))
     arguments = (picture.label, found.classes, boxes)
     score = score_picture(*arguments, known, picture.boxes, picture.size, found.saliency)
-    overlaps, right = score_guesses(*arguments, picture.boxes)
+    rows = _rows(convnet, picture, found, boxes)
+    guesses = Guesses(tuple(convnet.classes.ids[c] for c in found.classes.tolist()), boxes)
+    return Outcome(picture.index, rows, guesses, score), boxes, known
+
+
+def _rows(convnet: ConvNet, picture: WholePicture, found: Located, boxes: Tensor) -> Rows:
+    overlaps, right = score_guesses(picture.label, found.classes, boxes, picture.boxes)
     rows = []
     for rank, (c, posterior) in enumerate(zip(found.classes.tolist(), found.posteriors.tolist(), strict=True)):
         box = to_inclusive(boxes[rank]).int().tolist()
         judged = (f"{float(overlaps[rank]):.4f}", int(right[rank])) if len(picture.boxes) else ("", "")
         values = (picture.name, rank + 1, c, convnet.classes.ids[c], f"{posterior:.6f}", *box, *judged)
         rows.append(dict(zip(COLUMNS, values, strict=True)))
-    guesses = Guesses(tuple(convnet.classes.ids[c] for c in found.classes.tolist()), boxes)
-    return Outcome(picture.index, rows, guesses, score), boxes, known
+    return rows
 
 
 def _explanation(convnet: ConvNet, picture: WholePicture, found: Located, kind: str, known: Tensor) -> Explanation:
@@ -158,7 +171,7 @@ def _explanation(convnet: ConvNet, picture: WholePicture, found: Located, kind: 
     judged = ""
     if kind:  # rounded down: an IoU of 0.498 is wrong
         judged = f": {kind.replace('_', ' ')}, IoU {math.floor(100 * iou(known[None], picture.boxes).max()) / 100:.2f}"
-    caption = f"{names[picture.label]}{judged}   first guess: {best}"
+    caption = best if picture.label < 0 else f"{names[picture.label]}{judged}   first guess: {best}"
     boxes = found.box[None], truth
     return Explanation(picture.frame, found.saliency, caption, found.mask, *boxes, found.seeds, found.evidence)
 

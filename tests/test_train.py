@@ -24,6 +24,7 @@ from deepinside.folders import ANALYSIS_MARK, RUN_MARK, check_out, clear_last_lo
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
+from deepinside.predictions import read_csv
 from deepinside.records import read_records
 
 from . import trees
@@ -366,6 +367,44 @@ def test_analyse_saliency_of_photographs(trained: Path, tmp_path: Path) -> None:
     assert [row["image"] for row in metrics["pictures"]] == ["photo"]
     assert len(metrics["unreadable"]) == 1
     assert [p.name for p in (tmp_path / "out" / "pictures").iterdir()] == ["00000_photo.png"]
+
+
+def test_boxes_in_photographs(trained: Path, tmp_path: Path) -> None:
+    """Found and not scored, in pixels of the upright picture; a table, panels, predictions.csv and a report."""
+    (tmp_path / "mine").mkdir()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    drawn = Image.new("RGB", (130, 90), (40, 120, 60))
+    drawn.paste((220, 40, 40), (20, 30, 60, 70))
+    drawn.save(tmp_path / "mine" / "turned.jpg", exif=turned)
+    drawn.save(tmp_path / "mine" / "plain.jpg")
+    (tmp_path / "mine" / "broken.jpg").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    options = ("localisation.preset=vgg", "trainer.accelerator=cpu", f"out={out}")
+    done = run("analyse.py", "task=localise", f"run={trained}", f"images={tmp_path / 'mine'},", *options)
+    metrics = read_json(out / "metrics.json")
+    assert [row["image"] for row in metrics["pictures"]] == ["plain", "turned"]
+    assert len(metrics["unreadable"]) == 1
+    guesses = read_csv(out / "predictions.csv")
+    assert {name: len(found.ids) for name, found in guesses.items()} == {"plain": 5, "turned": 5}
+    for row, (width, height) in zip(metrics["pictures"], ((130, 90), (90, 130)), strict=True):
+        box = [row[edge] for edge in ("xmin", "ymin", "xmax", "ymax")]
+        assert guesses[row["image"]].boxes[0].tolist() == [*box[:2], box[2] + 1, box[3] + 1]
+        assert 0 <= box[0] <= box[2] < width
+        assert 0 <= box[1] <= box[3] < height
+        assert row["class"] in done.stdout
+    assert "boxes found in 2 pictures, not scored" in done.stdout
+    panels = sorted(path.name for path in (out / "pictures").iterdir())
+    assert len(panels) == 2
+    report = (out / "report.html").read_text()
+    assert all(f"pictures/{name}" in report for name in panels)
+    none = subprocess.run(
+        [sys.executable, str(ROOT / "analyse.py"), "task=localise", "images=photo.jpg", "boxes=x", f"run={trained}"],
+        capture_output=True,
+        text=True,
+    )
+    assert none.returncode == 2
+    assert "boxes= and predictions= score files without one" in none.stderr
 
 
 def test_pictures_that_no_analysis_made_are_never_deleted(trained: Path, tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def draw_explanation(shown: Explanation) -> Image.Image:
     else:
         tiles.append(("overlay", _tile(overlay(picture, warm))))
     if shown.mask is not None:
-        tiles.append(([("cut", None), ("box", GUESS_COLOUR), ("truth", TRUTH_COLOUR)], _with_boxes(shown, picture)))
+        known = [("truth", TRUTH_COLOUR)] if shown.truth is not None and len(shown.truth) else []
+        tiles.append(([("cut", None), ("box", GUESS_COLOUR), *known], _with_boxes(shown, picture)))
     return _captioned(_row(tiles), shown.caption)
 
 

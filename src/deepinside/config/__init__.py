@@ -75,7 +75,9 @@ class AnalyseConfig(SharedConfig):
     task: str | None = option(None, ", ".join(TASKS), tuple(TASKS))
     run: str | None = option(None, "a run's folder, or latest; null: model.name with model.weights")
     classes: str | None = option(None, "class_model: all, or names, identifiers, indices: goose,n02007558,12")
-    images: str | None = option(None, "saliency, sanity, relation: photo.jpg,folder/*.jpg; null: the data set's")
+    images: str | None = option(
+        None, "saliency, sanity, relation, localise: photo.jpg,folder/*.jpg; null: the data set's"
+    )
     boxes: str | None = option(
         None, "localise, without a net: XML folder, LOC_val_solution.csv or localization.txt to score against"
     )

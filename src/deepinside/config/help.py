@@ -89,15 +89,17 @@ TASK_HELP = {
     ),
     "localise": TaskHelp(
         "Five classes and a box for each from saliency and GraphCut, no box having been learnt from, scored by "
-        "ILSVRC's rules beside boxes that know nothing. With boxes= or predictions= it scores files, without a net.",
+        "ILSVRC's rules beside boxes that know nothing. In photographs (images=) boxes are found and not scored. With "
+        "boxes= or predictions= it scores files, without a net.",
         (
             "task=localise run=latest",
             "task=localise data.name=ilsvrc data.root=DIR model.name=vgg16 model.weights=DEFAULT "
             "localisation.preset=best",
+            "task=localise model.name=vgg16 model.weights=DEFAULT localisation.preset=best images=photo.jpg",
             "task=localise predictions=predictions.csv boxes=LOC_val_solution.csv",
             "task=localise boxes=Annotations/CLS-LOC/val",
         ),
-        (*SHARED, "boxes", "predictions", *PICTURES, "localisation."),
+        (*SHARED, "images", "boxes", "predictions", *PICTURES, "localisation."),
     ),
     "compare": TaskHelp(
         "Runs that were measured on the same pictures: what of their configurations differs, their measures with the "

@@ -45,7 +45,7 @@ def saliency(run: Run) -> list[Group]:
 
 def cuts(run: Run) -> list[Group]:
     """Panels of the localisation: picture, map, seeds, cut with its box; then some of each kind."""
-    folder = run.pictures_folder
+    folder = run.folder if run.config.get("task") == "localise" else run.pictures_folder  # photographs have no records
     panels, kinds = (sorted(folder.glob(f"{name}/*.png")) if folder else [] for name in ("pictures", "gallery"))
     return _groups(
         Group("", "sheets", prints(panels, "map and cut")),

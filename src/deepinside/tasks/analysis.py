@@ -59,7 +59,8 @@ def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callb
     if not len(source):
         raise UserError(f"task={config.task} has no pictures to look at: {config.task}.images={count}")
     check_readable(source)
-    data = PictureData(config.data, module.convnet, val=source)
+    one_by_one = replace(config.data, batch_size=1)  # the looks take the time: let progress show
+    data = PictureData(one_by_one, module.convnet, val=source)
     trainer = make_trainer(
         enough(config.trainer, len(source)),
         out,

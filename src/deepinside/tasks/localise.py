@@ -4,25 +4,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from callbacks import Localisation, gather, progress
+from lightning.pytorch.utilities import rank_zero_only
+
+from callbacks import FoundBoxes, Localisation, gather, progress
+from callbacks.found_boxes import found_table
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig
 from deepinside.data.box_files import boxed_pictures, read_boxes
 from deepinside.data.devkit import read_blacklist
 from deepinside.data.module import PictureData, check_readable, open_split
 from deepinside.errors import UserError
-from deepinside.launch import make_trainer, print_results, print_trivial_boxes, write_json
+from deepinside.launch import make_trainer, print_results, print_table, print_trivial_boxes, write_json
 from deepinside.predictions import read_predictions
 from deepinside.progress import Bar
 from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
-from deepinside.tasks.analysis import shows, start
+from deepinside.tasks.analysis import look_at_pictures, shows, start
 
 
 def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
-    """Boxes for the whole validation split, scored."""
+    """Boxes for the whole validation split, scored; or for the photographs `images`, found and not scored."""
+    if config.images:
+        finder = FoundBoxes(config.localisation, out)
+        unreadable = look_at_pictures(config, module, out, finder, 0)
+        rank_zero_only(print_table)(found_table(finder.results))
+        return {"pictures": finder.results, "unreadable": unreadable}
     source = open_split(config.data, "val", config.seed, shows(config))
     if not source.has_boxes:
-        raise UserError(f"task=localise needs boxes to score against: there are none for {config.data.root}")
+        raise UserError(
+            f"task=localise needs boxes to score against: there are none for {config.data.root};"
+            " images=photo.jpg,folder finds boxes without scoring them"
+        )
     callback = Localisation(config.localisation, out)
     small_batches = replace(config.data, batch_size=8)  # the boxes take the time, not the batch: let progress show
     data = PictureData(small_batches, module.convnet, val=source)
