@@ -111,7 +111,9 @@ def train(config: TrainConfig) -> None:
     final = replace(config, name=name, out=None, resume=None, overwrite=False)
     resumed = out / "checkpoints" / "last.ckpt" if config.resume else None
     measured, sanity, callbacks = _callbacks(final, out, len(convnet.classes), pictures["val"].has_boxes, shows)
-    trainer = make_trainer(config.trainer, out, callbacks, own_samplers=True, resumed=resumed)
+    batches = max(1, len(pictures["train"]) // config.data.batch_size)  # small sets have a loss an epoch at least
+    logged = replace(config.trainer, log_every_n_steps=min(config.trainer.log_every_n_steps, batches))
+    trainer = make_trainer(logged, out, callbacks, own_samplers=True, resumed=resumed)
     if trainer.is_global_zero:
         clear_run(config, out)
 

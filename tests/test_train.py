@@ -531,11 +531,17 @@ def test_fine_tuning_on_a_real_tree_with_a_broken_picture(tmp_path: Path) -> Non
 
 def test_a_folder_without_boxes_is_classified(tmp_path: Path) -> None:
     root = trees.class_folders(tmp_path / "pictures", {"cats": 12, "dogs": 12})
+    broken = sorted((root / "cats").iterdir())[0]
+    broken.write_bytes(broken.read_bytes()[:200])
     small = ("data.crop=64", "data.resize=70", "data.workers=0", "trainer.max_epochs=1", "trainer.accelerator=cpu")
     out = tmp_path / "run"
     run("train.py", "data.name=folder", f"data.root={root}", "model.name=squeezenet1_1", *small, f"out={out}")
     metrics = read_json(out / "metrics.json")
     assert metrics["images"] == 2
     assert set(metrics) == {"images", "classification", "intervals", "sanity", "unreadable"}
+    assert [line.partition(":")[0] for line in metrics["unreadable"]] == [broken.stem]
+    assert len(EventAccumulator(str(out)).Reload().Scalars("train/loss")) == 1
+    run("train.py", f"resume={out}")  # nothing is left to train, and it still knows
+    assert read_json(out / "metrics.json")["unreadable"] == metrics["unreadable"]
     done = run("analyse.py", "task=localise", f"run={out}", code=2)
     assert "needs boxes" in done.stderr

@@ -55,7 +55,7 @@ class ClassModelsConfig:
 class SaliencyConfig:
     every: int = option(1, "epochs or steps between two looks while training; 0: only at the end", low=0)
     unit: str = option(*UNIT)
-    images: int = option(8, "validation pictures shown, spread over the split; 0: none", low=0)
+    images: int = option(8, "validation pictures shown, drawn from the split once; 0: none", low=0)
     crops: str = option(
         "ten",
         "ten: 4 corners, centre, mirrored (paper); square: ten of the central square; one: centre; dense: a grid",
@@ -74,14 +74,16 @@ class SaliencyConfig:
 
 @dataclass
 class RelationConfig:
-    images: int = option(6, "validation pictures reconstructed, spread over the split", low=1)
+    images: int = option(6, "validation pictures reconstructed, drawn from the split once", low=1)
 
 
 @dataclass
 class LocalisationConfig:
     every: int = option(0, "epochs or steps between two measurements while training; 0: only at the end", low=0)
     unit: str = option(*UNIT)
-    images: int = option(100, "pictures measured while training, spread over the split; the end measures all", low=1)
+    images: int = option(
+        100, "pictures measured while training, drawn from the split once; the end measures all", low=1
+    )
     enabled: bool = option(True, "measure boxes at the end, where the data has boxes")
     preset: str = option("paper", "GraphCut's numbers: paper, vgg or best", ("paper", "vgg", "best"))
     repeat_classes: bool = option(
@@ -91,7 +93,7 @@ class LocalisationConfig:
     blur: float = option(0.0, "beyond the paper: Gaussian sigma on the map, pixels of the resized picture", low=0)
     pictures: int = option(24, "pictures drawn as PNG and in TensorBoard", low=0)
     gallery: int = option(6, "pictures of each kind of error drawn in gallery/", low=0)
-    kept: int = option(200, "pictures kept with their maps for the report, spread over the split", low=0)
+    kept: int = option(200, "pictures kept with their maps for the report, drawn from the split once", low=0)
     blacklist: str | None = option(None, "file of validation pictures that count for the classification alone")
     label_ids: str | None = option(
         None, "numbers of submission.txt: file of the devkit (meta.mat, map_clsloc.txt), or wnid; null: not written"

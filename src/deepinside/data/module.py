@@ -167,6 +167,13 @@ class PictureData(LightningDataModule):
         self.val_labels = _labels_in(convnet.classes, val.classes, data.name) if val else []
         self.unreadable: set[str] = set()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Of the first process, in the checkpoint: a resumed run still knows what was left out."""
+        return {"unreadable": sorted(self.unreadable)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.unreadable |= set(state_dict["unreadable"])
+
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         assert self.train is not None
         view = _Training(self.train, self.data, self.preprocessing, self.train_labels)
