@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from deepinside.config import DataConfig
 from deepinside.data.folder import PictureFolder
 from deepinside.data.ilsvrc import ILSVRC
-from deepinside.data.picture import Classes, Picture, UnreadablePicture
+from deepinside.data.picture import Classes, Picture, UnreadablePicture, labels_in
 from deepinside.data.shapes import Shapes
 from deepinside.data.transforms import centre_crop, resize_whole, training_transform
 from deepinside.errors import UserError
@@ -163,8 +163,8 @@ class PictureData(LightningDataModule):
         super().__init__()
         self.data, self.preprocessing, self.seed = data, convnet.preprocessing, seed
         self.train, self.val = train, val
-        self.train_labels = _labels_in(convnet.classes, train.classes, data.name) if train else []
-        self.val_labels = _labels_in(convnet.classes, val.classes, data.name) if val else []
+        self.train_labels = labels_in(convnet.classes, train.classes, data.name) if train else []
+        self.val_labels = labels_in(convnet.classes, val.classes, data.name) if val else []
         self.unreadable: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
@@ -239,19 +239,3 @@ class PictureData(LightningDataModule):
             collate_fn=_collate,
             **options,
         )
-
-
-def _labels_in(wanted: Classes, given: Classes, name: str) -> list[int]:
-    """For each class of the data its index among the ConvNet's classes. Raises UserError where one is unknown to it."""
-    if given.ids == wanted.ids:
-        return list(range(len(given)))
-    place = {identifier: i for i, identifier in enumerate(wanted.ids)}
-    unknown = [identifier for identifier in given.ids if identifier not in place]
-    if unknown:
-        shapes = "the default data are drawn shapes: give data.name=... data.root=..., or images=...; "
-        other = shapes if name == "shapes" else ""
-        raise UserError(
-            f"the ConvNet's {len(wanted)} classes do not include {len(unknown)} of the data's {len(given)}"
-            f" (first: {unknown[0]}); {other}model.num_classes={len(given)} fine-tunes a new head with train.py"
-        )
-    return [place[identifier] for identifier in given.ids]

@@ -77,3 +77,20 @@ def _hint(word: str, places: dict[str, list[int]], classes: Classes) -> str:
     if len(classes) <= FEW:
         return f"; there are {', '.join(name.split(',')[0] for name in classes.names)}"
     return did_you_mean(word, places, "; give all, or names, identifiers or indices")
+
+
+def labels_in(wanted: Classes, given: Classes, name: str) -> list[int]:
+    """For each class of the data called `name` its index among the ConvNet's classes. Raises UserError where one is
+    unknown to it."""
+    if given.ids == wanted.ids:
+        return list(range(len(given)))
+    place = {identifier: i for i, identifier in enumerate(wanted.ids)}
+    unknown = [identifier for identifier in given.ids if identifier not in place]
+    if unknown:
+        shapes = "the default data are drawn shapes: give data.name=... data.root=..., or images=...; "
+        other = shapes if name == "shapes" else ""
+        raise UserError(
+            f"the ConvNet's {len(wanted)} classes do not include {len(unknown)} of the data's {len(given)}"
+            f" (first: {unknown[0]}); {other}model.num_classes={len(given)} fine-tunes a new head with train.py"
+        )
+    return [place[identifier] for identifier in given.ids]
