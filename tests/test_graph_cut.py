@@ -7,18 +7,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from deepinside.localisation.coarse_to_fine import CoarseToFine, join_strongest, without_fixed
-from deepinside.localisation.graph_cut import (
-    OFFSETS,
-    Array,
-    Cuts,
-    Graph,
-    Pairwise,
-    contrast_weights,
-    min_cut,
-    pixel_graph,
-    seed_cost,
-)
+from deepinside.localisation.coarse_to_fine import CoarseToFine, join_strongest
+from deepinside.localisation.graph import OFFSETS, Array, Graph, Pairwise, pixel_graph
+from deepinside.localisation.graph_cut import Cuts, contrast_weights, min_cut, seed_cost
 
 
 def energy(mask: NDArray[np.bool_], foreground: Array, background: Array, pairwise: Pairwise) -> float:
@@ -246,12 +237,32 @@ def test_without_the_fixed_nodes_energies_differ_by_a_constant(neighbours: int) 
     graph, costs = pixel_graph((3, 3), pairwise), (foreground - background).ravel()
     generator = np.random.default_rng(3)
     free, labels = np.arange(9) % 2 == 0, generator.random(9) < 0.5
-    part, rim = without_fixed(graph, free, labels)
+    part, rim = graph.part(free, labels)
     offsets = set()
     for bits in itertools.product([False, True], repeat=5):
         labels[free] = bits
         offsets.add(graph_energy(labels, costs, graph) - graph_energy(labels[free], costs[free] + rim, part))
     assert len(offsets) == 1
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+@pytest.mark.parametrize("shape", [(7, 9), (1, 12), (12, 1), (1, 1)])
+def test_a_grid_answers_as_the_graph_of_its_edges(shape: tuple[int, int], neighbours: int) -> None:
+    pairwise = whole_numbers(*random_problem(4, neighbours, shape))[2]
+    grid = pixel_graph(shape, pairwise)
+    plain = Graph(grid.count, grid.first, grid.second, grid.weights)
+    generator = np.random.default_rng(5)
+    for share in (0.1, 0.5, 0.9):
+        votes = generator.choice(3, grid.count, p=[0.6, 0.1, 0.3]).astype(np.uint8)
+        for reach in range(4):
+            assert np.array_equal(grid.open_nodes(votes, reach), plain.open_nodes(votes, reach))
+        free, labels = generator.random(grid.count) < share, generator.random(grid.count) < 0.5
+        free[generator.integers(grid.count)] = True
+        (part, rim), (expected, added) = grid.part(free, labels), plain.part(free, labels)
+        assert np.array_equal(rim, added)
+        assert part.count == expected.count
+        for name in ("first", "second", "weights"):
+            assert np.array_equal(getattr(part, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize("neighbours", [4, 8])

@@ -12,14 +12,11 @@ blocks miss contours that the strongest edges keep.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from deepinside.localisation.graph_cut import Array, Cuts, Graph, Mask, Nodes
-
-Votes = NDArray[np.uint8]
-"""How many of two cuts, with a cost for and against the foreground, take a node for foreground: 0, 1 (open) or 2."""
+from deepinside.localisation.graph import Array, Graph, Mask, Nodes, Votes
+from deepinside.localisation.graph_cut import Cuts
 
 # Chosen on 150 validation pictures of ILSVRC: less is faster, but more boxes differ from those of the exact cut.
 MARGINS = (0.0, 0.2, 0.6)  # that small cost of a pixel, in nats, in each graph, the finest first
@@ -55,16 +52,16 @@ class CoarseToFine:
         votes = _votes(self._coarsest, sums[-1], self._margins[-1])
         for level in reversed(range(1, len(self._parents))):
             votes = votes[self._parents[level]]
-            self._recut(level, votes, _open(self._graphs[level], votes, REACH[level]), sums[level])
+            self._recut(level, votes, self._graphs[level].open_nodes(votes, REACH[level]), sums[level])
         votes = votes[self._parents[0]]
         votes[decided] = np.where(costs[decided] < 0, 2, 0)
-        self._recut(0, votes, _open(self._graphs[0], votes, REACH[0]) & ~decided, sums[0])
+        self._recut(0, votes, self._graphs[0].open_nodes(votes, REACH[0]) & ~decided, sums[0])
         return np.asarray(votes == 2)
 
     def _recut(self, level: int, votes: Votes, free: Mask, costs: Array) -> None:
         """Replace the votes of the free nodes of one graph; those of all others are 0 or 2, and stay."""
         if free.any():
-            part, rim = without_fixed(self._graphs[level], free, votes > 0)
+            part, rim = self._graphs[level].part(free, votes > 0)
             votes[free] = _votes(Cuts(part), costs[free] + rim, self._margins[level][free])
 
 
@@ -92,34 +89,10 @@ def join_strongest(graph: Graph, pairs: Array) -> tuple[Nodes, Graph, Array]:
     return parents, Graph(count, both.row.astype(np.int64), both.col.astype(np.int64), weights), counts
 
 
-def without_fixed(graph: Graph, free: Mask, labels: Mask) -> tuple[Graph, Array]:
-    """The graph of the free nodes alone, and what their edges to the others, which keep their labels, add to F - B."""
-    first, second = free[graph.first], free[graph.second]
-    inner, rim = np.flatnonzero(first & second), np.flatnonzero(first != second)
-    number = np.cumsum(free) - 1
-    count = int(number[-1]) + 1
-    ends, swap = (graph.first[rim], graph.second[rim]), second[rim]
-    inside, outside = np.where(swap, ends[::-1], ends)
-    weights = graph.weights[rim]
-    added = np.bincount(number[inside], np.where(labels[outside], -weights, weights), count).astype(np.float64)
-    return Graph(count, number[graph.first[inner]], number[graph.second[inner]], graph.weights[inner]), added
-
-
 def _votes(cuts: Cuts, costs: Array, margins: Array) -> Votes:
     if not margins.any():
         return 2 * cuts.cut(costs)[0].view(np.uint8)
     return cuts.cut(costs + margins)[0].view(np.uint8) + cuts.cut(costs - margins)[0]
-
-
-def _open(graph: Graph, votes: Votes, reach: int) -> Mask:
-    """The nodes whose votes differ, those at most 1 + `reach` edges away from them, and `reach` from the contour."""
-    free = votes == 1
-    values: NDArray[np.generic] = votes
-    for _ in range(1 + reach):
-        differ = np.flatnonzero(values[graph.first] != values[graph.second])
-        free[graph.first[differ]] = free[graph.second[differ]] = True
-        values = free
-    return free
 
 
 def _added_up(values: Array, parents: Nodes, coarser: Graph) -> Array:

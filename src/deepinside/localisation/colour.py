@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]  # float32 or float64
 
 _I, _J = np.triu_indices(3)
+_EYE = np.eye(3)
 _TWICE = np.where(_I == _J, 1.0, 2.0)  # off-diagonal products occur twice in x' P x
 _SQUARE = np.array([[4, 5, 6], [5, 7, 8], [6, 8, 9]])  # where the monomials hold x x'
 _BLOCK = 8192  # pixels evaluated at a time: what lies between then stays in the cache
@@ -55,9 +56,9 @@ def fit_mixture(features: Floats, components: int, iterations: int = 10, varianc
     nearest = _spread_out_centres(features[1:4], components)
     parts = np.eye(nearest.max() + 1)[:, nearest]
     for _ in range(iterations):
-        mixture = _maximise(parts, features, variance)
-        logs = mixture @ features
-        parts = np.exp(logs - logs.max(axis=0))
+        parts = _maximise(parts, features, variance) @ features
+        parts -= parts.max(axis=0)
+        np.exp(parts, out=parts)
         parts /= parts.sum(axis=0)
     return _maximise(parts, features, variance)
 
@@ -69,7 +70,8 @@ def _spread_out_centres(colours: Floats, components: int) -> Array:
     chosen = int(generator.integers(colours.shape[1]))
     distances = np.square(colours - colours[:, [chosen]]).sum(axis=0)[None]
     while len(distances) < components and (closest := distances.min(axis=0)).any():
-        chosen = generator.choice(colours.shape[1], p=closest / closest.sum())
+        upto = closest.cumsum()
+        chosen = int(np.searchsorted(upto, upto[-1] * generator.random(), side="right"))
         distances = np.concatenate([distances, np.square(colours - colours[:, [chosen]]).sum(axis=0)[None]])
     return np.asarray(distances.argmin(axis=0))
 
@@ -80,13 +82,13 @@ def _maximise(parts: Array, features: Floats, variance: float) -> Array:
     counts = np.maximum(sums[:, 0], 1e-10)
     moments = sums / counts[:, None]
     means = moments[:, 1:4]
-    covariances = moments[:, _SQUARE] - means[:, :, None] * means[:, None] + variance * np.eye(3)
+    covariances = moments[:, _SQUARE] - means[:, :, None] * means[:, None] + variance * _EYE
     precisions = np.linalg.inv(covariances)
     linear = np.einsum("kij,kj->ki", precisions, means)
     constant = (
         np.log(counts / counts.sum())
         - 0.5 * np.einsum("ki,ki->k", linear, means)
-        - 0.5 * np.linalg.slogdet(covariances)[1]
+        - 0.5 * np.log(np.linalg.det(covariances))
         - 1.5 * np.log(2 * np.pi)
     )
     return np.concatenate([constant[:, None], linear, -0.5 * _TWICE * precisions[:, _I, _J]], axis=1)

@@ -16,7 +16,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from deepinside.boxes import mask_to_box, scale_boxes, whole_box
-from deepinside.localisation.graph_cut import Array, Pairwise, contrast_weights, min_cut
+from deepinside.localisation.graph import Array, Pairwise
+from deepinside.localisation.graph_cut import contrast_weights, min_cut
 from deepinside.localisation.presets import Evidence
 
 Mask = NDArray[np.bool_]

@@ -5,21 +5,11 @@ Boykov & Jolly, "Interactive graph cuts for optimal boundary & region segmentati
 """
 
 import math
-from dataclasses import dataclass
 
 import maxflow
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Nodes = NDArray[np.int64]
-Offset = tuple[int, int]
-Pairwise = dict[Offset, Array]
-"""{(dy, dx): (H, W)}: entry [y, x] is the weight between the pixels (y, x) and (y + dy, x + dx), both directions. Each
-pair is kept once; an entry whose second pixel lies outside the picture is not used."""
-
-OFFSETS: dict[int, tuple[Offset, ...]] = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, 0), (1, 1), (1, -1))}
+from deepinside.localisation.graph import OFFSETS, Array, Graph, Mask, Pairwise, both_ends, pixel_graph
 
 
 def contrast_weights(image: Array, strength: float, beta_factor: float, neighbours: int) -> Pairwise:
@@ -33,7 +23,7 @@ def contrast_weights(image: Array, strength: float, beta_factor: float, neighbou
     steps: Pairwise = {}
     inside = {}
     for dy, dx in OFFSETS[neighbours]:
-        here, there = _neighbours(height, width, dy, dx)
+        here, there = both_ends(height, width, dy, dx)
         steps[dy, dx] = np.square(planes[(..., *there)] - planes[(..., *here)]).sum(axis=0)
         inside[dy, dx] = here
     mean = sum(step.sum() for step in steps.values()) / max(1, sum(step.size for step in steps.values()))
@@ -43,34 +33,6 @@ def contrast_weights(image: Array, strength: float, beta_factor: float, neighbou
         weights[offset] = np.zeros((height, width))
         weights[offset][inside[offset]] = strength / math.hypot(*offset) * np.exp(-beta * step)
     return weights
-
-
-@dataclass(frozen=True)
-class Graph:
-    """Nodes 0 ... count - 1, and edges (first, second), each kept once, whose weights hold in both directions."""
-
-    count: int
-    first: Nodes
-    second: Nodes
-    weights: Array
-
-    def degrees(self) -> Array:
-        """The sum of the weights at each node, (count,)."""
-        at_first, at_second = (np.bincount(ends, self.weights, self.count) for ends in (self.first, self.second))
-        return np.asarray(at_first + at_second, dtype=np.float64)
-
-
-def pixel_graph(shape: tuple[int, int], pairwise: Pairwise) -> Graph:
-    """The pixels in reading order as nodes, W as edges. ValueError for a negative weight."""
-    if not all((weights >= 0).all() for weights in pairwise.values()):
-        raise ValueError("the weights between neighbours must be >= 0")
-    nodes = np.arange(shape[0] * shape[1]).reshape(shape)
-    edges: list[tuple[NDArray[np.generic], ...]] = [(nodes[:0].ravel(), nodes[:0].ravel(), np.zeros(0))]
-    for offset, weights in pairwise.items():
-        here, there = _neighbours(*shape, *offset)
-        edges.append((nodes[here].ravel(), nodes[there].ravel(), weights[here].ravel()))
-    first, second, both = (np.concatenate(part) for part in zip(*edges, strict=True))
-    return Graph(nodes.size, first, second, both)
 
 
 class Cuts:
@@ -123,10 +85,3 @@ def seed_cost(pairwise: Pairwise, data: float) -> float:
     """A finite cost that no hard seed ever pays: more than all other terms of one pixel, of which `data` is the largest
     data term. Giving any set of wrong seeds their own label then lowers the energy, whatever their number."""
     return 1 + data + 2 * sum(float(weights.max()) for weights in pairwise.values())
-
-
-def _neighbours(height: int, width: int, dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where the first pixels of all pairs (p, p + (dy, dx)) lie, and where the second ones; dy >= 0."""
-    here = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
-    there = (slice(dy, height), slice(max(0, dx), width - max(0, -dx)))
-    return here, there

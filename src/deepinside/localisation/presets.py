@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 from deepinside.errors import UserError, did_you_mean
-from deepinside.localisation.graph_cut import OFFSETS
+from deepinside.localisation.graph import OFFSETS
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The most and the least salient pixels give a colour model of the object and one 
 these labels along the picture's contours; the largest connected part of the foreground is the object.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,8 @@ from deepinside.boxes import mask_to_box
 from deepinside.localisation.coarse_to_fine import CoarseToFine
 from deepinside.localisation.colour import Floats, fit_mixture, log_density, monomials
 from deepinside.localisation.evidence import evidence_boxes
-from deepinside.localisation.graph_cut import Array, Cuts, Graph, Mask, contrast_weights, pixel_graph, seed_cost
+from deepinside.localisation.graph import Array, Graph, Mask, pixel_graph
+from deepinside.localisation.graph_cut import Cuts, contrast_weights, seed_cost
 from deepinside.localisation.presets import Evidence, Preset, find_preset
 
 MAX_SAMPLES = 2000  # colours that a mixture is fitted to, drawn with a fixed seed: a fit then takes a few milliseconds
@@ -139,7 +141,11 @@ def _samples_and_seeds(saliency: Array, covered: Mask, numbers: Preset) -> list[
     Where ties make the two quantiles equal, the tied pixels are background."""
     upper = numbers.foreground_samples, numbers.foreground_seeds
     lower = numbers.background_samples, numbers.background_seeds
-    levels = np.quantile(saliency if covered.all() else saliency[covered], [*upper, *lower])
+    values = saliency.ravel() if covered.all() else saliency[covered]
+    last = len(values) - 1
+    # The pixels that interpolated quantiles part, without interpolation: it takes a third of the time.
+    ranks = [math.ceil(last * share) for share in upper] + [math.floor(last * share) for share in lower]
+    levels = np.partition(values, ranks)[ranks]
     background = [covered & (saliency <= low) for low in levels[2:]]
     return [(covered & (saliency >= high) & ~low, low) for high, low in zip(levels[:2], background, strict=True)]
 
