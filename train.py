@@ -16,7 +16,7 @@ from deepinside.launch import if_stopped, make_trainer, print_results, run_scrip
 from deepinside.load_config import argument_value, given_value, load_config, save_config
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback, Trainer
+    from lightning.pytorch import Callback, LightningModule, Trainer
 
     from callbacks import Classified, Localisation, Randomisation
     from deepinside.classifier import Classifier
@@ -111,7 +111,7 @@ def train(config: TrainConfig) -> None:
     final = replace(config, name=name, out=None, resume=None, overwrite=False)
     resumed = out / "checkpoints" / "last.ckpt" if config.resume else None
     measured, sanity, callbacks = _callbacks(final, out, len(convnet.classes), pictures["val"].has_boxes, shows)
-    batches = max(1, len(pictures["train"]) // config.data.batch_size)  # small sets have a loss an epoch at least
+    batches = max(1, len(pictures["train"]) // config.data.batch_size)  # small sets have a loss an epoch, too
     logged = replace(config.trainer, log_every_n_steps=min(config.trainer.log_every_n_steps, batches))
     trainer = make_trainer(logged, out, callbacks, own_samplers=True, resumed=resumed)
     if trainer.is_global_zero:
@@ -151,6 +151,7 @@ def _callbacks(
         Localisation,
         Randomisation,
         SaliencyMaps,
+        check_finite,
         progress,
         spread,
     )
@@ -168,7 +169,8 @@ def _callbacks(
         if trainer.is_global_zero:  # of a resumed run not before its checkpoint was taken
             save_config(config, out / "config.yaml")
 
-    def keep_last(trainer: "Trainer", _: object) -> None:
+    def keep_last(trainer: "Trainer", module: "LightningModule") -> None:
+        check_finite(module, trainer.global_step)
         trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
 
     return (
@@ -183,7 +185,12 @@ def _callbacks(
             SaliencyMaps(config.saliency, out / "saliency_maps", **budget),
             measured,
             sanity,
-            ModelCheckpoint(out / "checkpoints", "best", "val/top1_error", mode="min", enable_version_counter=False),
+            ModelCheckpoint(
+                *(out / "checkpoints", "best", "val/top1_error"),
+                mode="min",
+                save_on_train_epoch_end=False,  # but after the validation: last.ckpt knows then which is the best
+                enable_version_counter=False,
+            ),
             LearningRateMonitor("step"),
         ],
     )

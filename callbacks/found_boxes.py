@@ -4,34 +4,41 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
+from rich.markup import escape
 from rich.table import Table
 
-from callbacks.gathering import gather, log_picture, save_picture
+from callbacks.gathering import gather, log_picture, save_picture, spread
 from callbacks.outcomes import Rows, find
 from deepinside.classifier import Classifier
 from deepinside.config import LocalisationConfig
-from deepinside.plots import Explanation, draw_explanation, sheet
+from deepinside.plots import draw_explanation, sheet
 from deepinside.predictions import write_csv
 
 
 class FoundBoxes(Callback):
     """At predict: the five best classes of every picture that comes, and a box for each.
 
-    Logs `localisation/pictures`; writes predictions.csv, sheet.png and a PNG a picture into `folder`. `results`: the
-    first guess of each picture, its box in inclusive pixels of the picture. Works on a Classifier.
+    A PNG a picture goes into `folder` as soon as it is found, at the end predictions.csv and, with `settings.pictures`
+    of them, sheet.png, which is logged as `localisation/pictures`. `results`: the first guess of each picture, its box
+    in inclusive pixels of the picture. Works on a Classifier.
     """
 
     def __init__(self, settings: LocalisationConfig, folder: Path) -> None:
         self.settings, self.folder = settings, folder
-        self.found: list[tuple[int, Rows, Explanation]] = []
+        self.found: list[tuple[int, Rows, Image.Image | None]] = []
         self.results: list[dict[str, Any]] = []
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         assert isinstance(pl_module, Classifier)
+        shown = spread(self.settings.pictures, len(trainer.predict_dataloaders.dataset))  # type: ignore[union-attr]
         for picture in batch["pictures"]:
-            self.found.append((picture.index, *find(pl_module.convnet, picture, self.settings)))
+            rows, explanation = find(pl_module.convnet, picture, self.settings)
+            panel = draw_explanation(explanation)
+            save_picture(panel, self.folder / "pictures" / f"{picture.index:05d}_{Path(picture.name).name}.png")
+            self.found.append((picture.index, rows, panel if picture.index in shown else None))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
@@ -41,12 +48,10 @@ class FoundBoxes(Callback):
         if not trainer.is_global_zero or not found:
             return
         write_csv(self.folder / "predictions.csv", (row for _, rows, _ in found for row in rows))
-        panels = [draw_explanation(explanation) for _, _, explanation in found]
-        for row, panel in zip(self.results, panels, strict=True):
-            save_picture(panel, self.folder / "pictures" / f"{row['index']:05d}_{Path(row['image']).name}.png")
-        overview = sheet(panels, min(2, len(panels)))
-        log_picture(trainer, "localisation/pictures", overview)
-        save_picture(overview, self.folder / "sheet.png")
+        if panels := [panel for _, _, panel in found if panel is not None]:
+            overview = sheet(panels, min(2, len(panels)))
+            log_picture(trainer, "localisation/pictures", overview)
+            save_picture(overview, self.folder / "sheet.png")
 
 
 def _first(index: int, row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -64,5 +69,5 @@ def found_table(results: list[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for row in results:
         box = (str(row[edge]) for edge in ("xmin", "ymin", "xmax", "ymax"))
-        table.add_row(row["image"], row["class"], f"{row['posterior']:.3f}", *box)
+        table.add_row(escape(row["image"]), escape(row["class"]), f"{row['posterior']:.3f}", *box)
     return table

@@ -19,6 +19,12 @@ from deepinside.models.convnet import ConvNet
 MAX_OVERHEAD = 0.05
 
 
+def check_finite(module: LightningModule, step: int) -> None:
+    """Raises UserError where parameters are no longer finite."""
+    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+        raise UserError(f"training diverged at step {step}: lower optim.lr")
+
+
 class Monitor(Callback, ABC):
     """Calls `look(trainer, module)` while training: after the first epoch and then every `every` epochs, or every
     `every` steps of the optimiser; 0: never.
@@ -26,7 +32,8 @@ class Monitor(Callback, ABC):
     max_overhead: a look is left out as long as (time spent in looks + what the last one took) would be more than this
     share of the training time, looks of all callbacks not counted; the first is always made; None: no such limit. The
     first process's clock decides for all. Logs `overhead/<name>`, the share so far, after each look and at the end, and
-    `overhead/all` at the end. Times survive a resume. Raises UserError where parameters are no longer finite.
+    `overhead/all` at the end. Times survive a resume, but for looks after the checkpoint. Raises UserError where
+    parameters are no longer finite.
 
     pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
     """
@@ -109,8 +116,7 @@ class Monitor(Callback, ABC):
         share = self.max_overhead if self.looks else None
         if share is not None and not trainer.strategy.broadcast(self._affordable(share)):  # all do what the first does
             return
-        if not all(parameter.isfinite().all() for parameter in module.parameters()):
-            raise UserError(f"training diverged at step {trainer.global_step}: lower optim.lr")
+        check_finite(module, trainer.global_step)
         if module.device.type == "cuda":
             torch.cuda.synchronize(module.device)  # what training has left to do is not the look's
         start = monotonic()

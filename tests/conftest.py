@@ -1,6 +1,8 @@
 """Shared fixtures: where the real data lies, and one torch thread so that tests do not compete with themselves."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,12 @@ def shared() -> Path:
     if not (folder / "ilsvrc_mini").is_dir():
         pytest.skip(f"no real data at {folder} (set DEEPINSIDE_SHARED)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Signals are heard as before: `run_script` sets its own handlers."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -277,6 +277,17 @@ def test_linear_operations_gates_and_normalisation_pass(function: Callable[[Tens
         assert reconstruct(net, torch.rand(2, 3, 2, 2), rule).isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_masks_are_counted_whatever_their_precision(dtype: torch.dtype) -> None:
+    """Sums of ones overflow in float16 and round in bfloat16."""
+    mask = torch.ones(70_000, dtype=dtype)
+    first = nn.Sequential(nn.Flatten(), nn.Linear(12, 70_000), nn.ReLU())
+    for zeros, refused in ((0, False), (1, True)):
+        mask[:zeros] = 0
+        net = nn.Sequential(first, Calls(lambda h: h * mask), Calls(lambda h: h[:, :2])).to(dtype)
+        assert relu_coverage(net, torch.rand(1, 3, 2, 2, dtype=dtype)).rules_apply is not refused
+
+
 def test_own_autograd_functions_are_refused() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), Calls(OwnSquare.apply))
     with pytest.raises(UserError, match=r"other non-linear operations: .*\(ownsquare\)"):

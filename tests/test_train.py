@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import torch
@@ -369,6 +370,15 @@ def test_analyse_saliency_of_photographs(trained: Path, tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "out" / "pictures").iterdir()] == ["00000_photo.png"]
 
 
+def test_the_last_checkpoint_knows_which_was_the_best(trained: Path) -> None:
+    """Else a resumed run would take whatever comes for better."""
+    states = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
+    [best] = [state for name, state in states.items() if name.startswith("ModelCheckpoint")]
+    curve = EventAccumulator(str(trained)).Reload().Scalars("val/top1_error")
+    assert float(best["best_model_score"]) == pytest.approx(min(event.value for event in curve))
+    assert Path(best["best_model_path"]).name == "best.ckpt"
+
+
 def test_boxes_in_photographs(trained: Path, tmp_path: Path) -> None:
     """Found and not scored, in pixels of the upright picture; a table, panels, predictions.csv and a report."""
     (tmp_path / "mine").mkdir()
@@ -379,25 +389,28 @@ def test_boxes_in_photographs(trained: Path, tmp_path: Path) -> None:
     drawn.save(tmp_path / "mine" / "turned.jpg", exif=turned)
     drawn.save(tmp_path / "mine" / "plain.jpg")
     (tmp_path / "mine" / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "mine" / "more").mkdir()
+    drawn.save(tmp_path / "mine" / "more" / "[b]plain.png")
     out = tmp_path / "out"
     options = ("localisation.preset=vgg", "trainer.accelerator=cpu", f"out={out}")
     done = run("analyse.py", "task=localise", f"run={trained}", f"images={tmp_path / 'mine'},", *options)
     metrics = read_json(out / "metrics.json")
-    assert [row["image"] for row in metrics["pictures"]] == ["plain", "turned"]
+    assert [row["image"] for row in metrics["pictures"]] == ["[b]plain", "plain", "turned"]
     assert len(metrics["unreadable"]) == 1
     guesses = read_csv(out / "predictions.csv")
-    assert {name: len(found.ids) for name, found in guesses.items()} == {"plain": 5, "turned": 5}
-    for row, (width, height) in zip(metrics["pictures"], ((130, 90), (90, 130)), strict=True):
+    assert {name: len(found.ids) for name, found in guesses.items()} == {"[b]plain": 5, "plain": 5, "turned": 5}
+    for row, (width, height) in zip(metrics["pictures"], ((130, 90), (130, 90), (90, 130)), strict=True):
         box = [row[edge] for edge in ("xmin", "ymin", "xmax", "ymax")]
         assert guesses[row["image"]].boxes[0].tolist() == [*box[:2], box[2] + 1, box[3] + 1]
         assert 0 <= box[0] <= box[2] < width
         assert 0 <= box[1] <= box[3] < height
         assert row["class"] in done.stdout
-    assert "boxes found in 2 pictures, not scored" in done.stdout
+    assert "boxes found in 3 pictures, not scored" in done.stdout
+    assert "[b]plain" in done.stdout
     panels = sorted(path.name for path in (out / "pictures").iterdir())
-    assert len(panels) == 2
+    assert len(panels) == 3
     report = (out / "report.html").read_text()
-    assert all(f"pictures/{name}" in report for name in panels)
+    assert all(f"pictures/{quote(name)}" in report for name in panels)
     none = subprocess.run(
         [sys.executable, str(ROOT / "analyse.py"), "task=localise", "images=photo.jpg", "boxes=x", f"run={trained}"],
         capture_output=True,

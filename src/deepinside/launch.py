@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,8 @@ class Terminated(KeyboardInterrupt):
 def run_script(main: Callable[[list[str]], None]) -> None:
     """Calls `main` with the command line; a UserError becomes one line on stderr and exit code 2, Ctrl-C code 130,
     SIGTERM code 143."""
-    signal.signal(signal.SIGTERM, _terminate)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         main(sys.argv[1:])
     except (KeyboardInterrupt, SystemExit) as error:
@@ -145,6 +147,7 @@ def quieten() -> None:
         ".*treespec, LeafSpec.*",
         ".*predict returned None.*",
         ".*GPU available but not used.*",
+        ".*Be aware that when using `ckpt_path`.*",  # of callbacks that only older checkpoints hold
     ):
         warnings.filterwarnings("ignore", message)
 

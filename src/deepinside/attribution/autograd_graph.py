@@ -78,7 +78,7 @@ def _is_masked(node: Any) -> bool:
         return False
     factors = [getattr(node, name, None) for name in ("_saved_self", "_saved_other")]
     return any(
-        isinstance(t, Tensor) and t.numel() > 1 and bool(((t == 0) | (t == 1)).all()) and 0 < int(t.sum()) < t.numel()
+        isinstance(t, Tensor) and bool(((t == 0) | (t == 1)).all()) and 0 < int(t.count_nonzero()) < t.numel()
         for t in factors
     )
 

@@ -57,7 +57,9 @@ def randomised_nets(model: Net, groups: Sequence[Sequence[str]], seed: int = 0) 
         computed = [
             t for module in bare.modules() for t in vars(module).values() if isinstance(t, Tensor) and t.grad_fn
         ]
-        net = cast(Net, copy.deepcopy(bare, {id(tensor): tensor.detach().clone() for tensor in computed}).eval())
+        net = cast(Net, copy.deepcopy(bare, {id(tensor): tensor.detach().clone() for tensor in computed}))
+        for module in net.modules():
+            module.training = False
     layers, number = dict(net.named_modules()), 0
     for group in groups:
         with torch.inference_mode(False), torch.no_grad():

@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -59,7 +60,8 @@ class PictureFiles:
     """Photographs given one by one, by patterns (`photos/*.jpg`) or as folders; their classes are unknown (-1).
 
     `classes` are those of the net that is to look at them. Patterns and folders give their pictures in sorted order; a
-    file met twice is taken once. Raises UserError for a file that is missing and a pattern that fits nothing.
+    file met twice is taken once. Names are those of the files without extension, paths where several are called so.
+    Raises UserError for a file that is missing and a pattern that fits nothing.
     """
 
     has_boxes = False
@@ -70,6 +72,8 @@ class PictureFiles:
         if not self._paths:
             raise UserError("no photographs given; valid: photo.jpg, folder/*.jpg or folder, separated by commas")
         self.labels = [-1] * len(self._paths)
+        times = Counter(path.stem for path in self._paths)
+        self._names = [path.stem if times[path.stem] == 1 else str(path) for path in self._paths]
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -77,7 +81,7 @@ class PictureFiles:
     def read(self, index: int) -> Picture:
         """Photograph `index`, label -1; raises UnreadablePicture."""
         path = self._paths[index]
-        return Picture(decode(path, upright=True), -1, torch.zeros(0, 4), path.stem, index)
+        return Picture(decode(path, upright=True), -1, torch.zeros(0, 4), self._names[index], index)
 
 
 def existing_folder(root: Path) -> Path:
