@@ -8,7 +8,7 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
-from callbacks.gathering import gather, log_picture, save_picture, spread
+from callbacks.gathering import gather, log_picture, panel_file, save_picture, spread
 from callbacks.outcomes import Rows, find
 from deepinside.classifier import Classifier
 from deepinside.config import LocalisationConfig
@@ -17,7 +17,7 @@ from deepinside.predictions import write_csv
 
 
 class FoundBoxes(Callback):
-    """At predict: the five best classes of every picture that comes, and a box for each.
+    """At predict: up to five guesses for every picture that comes, each a class and its box.
 
     A PNG a picture goes into `folder` as soon as it is found, at the end predictions.csv and, with `settings.pictures`
     of them, sheet.png, which is logged as `localisation/pictures`. `results`: the first guess of each picture, its box
@@ -37,7 +37,7 @@ class FoundBoxes(Callback):
         for picture in batch["pictures"]:
             rows, explanation = find(pl_module.convnet, picture, self.settings)
             panel = draw_explanation(explanation)
-            save_picture(panel, self.folder / "pictures" / f"{picture.index:05d}_{Path(picture.name).name}.png")
+            save_picture(panel, panel_file(self.folder, picture.index, picture.name))
             self.found.append((picture.index, rows, panel if picture.index in shown else None))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -28,6 +28,11 @@ def gather(items: list[T]) -> list[T]:
     return [item for part in parts for item in part]
 
 
+def panel_file(folder: Path, index: int, name: str) -> Path:
+    """Where the panel of picture `index`, called `name`, lies in a folder of results."""
+    return folder / "pictures" / f"{index:05d}_{Path(name).name}.png"
+
+
 def log_picture(trainer: Trainer, tag: str, picture: Image.Image) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):

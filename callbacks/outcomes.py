@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from PIL import Image
 from torch import Tensor
 
-from callbacks.gathering import log_picture, save_picture
+from callbacks.gathering import log_picture, panel_file, save_picture
 from callbacks.kept import keep_files, make_record
 from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import iou, scale_boxes, to_inclusive, to_whole_pixels
@@ -114,8 +114,7 @@ def draw_outcomes(
     if folder is None:
         return
     for outcome in drawn:
-        name = f"{outcome.index:05d}_{Path(outcome.rows[0]['image']).name}.png"
-        save_picture(panels[outcome.index], folder / "pictures" / name)
+        save_picture(panels[outcome.index], panel_file(folder, outcome.index, outcome.rows[0]["image"]))
     for kind in KINDS:
         of_kind = [panels[o.index] for o in outcomes if o.first_guess == kind and o.index in panels][:gallery]
         for number, page in enumerate(_pages(of_kind), start=1):

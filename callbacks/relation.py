@@ -11,7 +11,7 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from callbacks.gathering import gather, log_picture, save_picture
+from callbacks.gathering import gather, log_picture, panel_file, save_picture
 from deepinside.attribution.deconvnet import deconvnet
 from deepinside.attribution.relation import LayerRelation, relation, summarise
 from deepinside.attribution.saliency import saliency
@@ -69,7 +69,7 @@ class Relation(Callback):
         overview = sheet(panels, 1 if len(panels) < 4 else 2)
         log_picture(trainer, "relation/reconstructions", overview)
         for row, panel in zip(rows, panels, strict=True):
-            save_picture(panel, self.folder / "pictures" / f"{row['index']:05d}_{Path(row['image']).name}.png")
+            save_picture(panel, panel_file(self.folder, row["index"], row["image"]))
         save_picture(overview, self.folder / "relation.png")
         write_json(self.folder / "relation.json", self.results)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from callbacks.film_strips import Arrays, Looks, show_strips, shrink, slug, title
-from callbacks.gathering import gather, log_numbers, log_picture, save_picture
+from callbacks.gathering import gather, log_numbers, log_picture, panel_file, save_picture
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.subject import Pictures, convnet_of
 from deepinside.attribution.crops import CROPS, crop_saliency
@@ -113,7 +113,7 @@ class SaliencyMaps(Monitor):
         log_picture(trainer, "saliency/pictures", overview)
         if self.folder is not None:
             for row, panel in zip(self.results, panels, strict=True):
-                save_picture(panel, self.folder / "pictures" / f"{row['index']:05d}_{Path(row['image']).name}.png")
+                save_picture(panel, panel_file(self.folder, row["index"], row["image"]))
             save_picture(overview, self.folder / "sheet.png")
 
 

@@ -47,7 +47,7 @@ class Cuts:
         self._nodes = np.arange(graph.count)
         self._graph = maxflow.GraphFloat(graph.count, len(graph.first))
         self._graph.add_nodes(graph.count)
-        # The last edges first: a search looks at them in that order, and in a grid's own takes a tenth longer.
+        # The last edges first: a search looks at them in that order, and in a grid's own takes 5 to 20% longer.
         first, second, weights = (ends[::-1] for ends in (graph.first, graph.second, graph.weights))
         self._graph.add_edges(first, second, weights, weights)
         self._costs = self._zeros = np.zeros(graph.count)
