@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deepinside.boxes import iou, mask_to_box, whole_box
 from deepinside.errors import UserError
-from deepinside.localisation.colour import fit_mixture, log_density, monomials
+from deepinside.localisation.colour import fit_mixtures, log_density, monomials
 from deepinside.localisation.presets import PRESETS, find_preset
 from deepinside.localisation.segment import _log_odds, largest_component, object_box, segment
 
@@ -51,7 +51,7 @@ def synthetic_colours(count: int = 1500) -> NDArray[np.float64]:
 def test_one_gaussian_has_the_closed_form() -> None:
     colours = synthetic_colours()
     features = monomials(colours.T)
-    found = log_density(features, fit_mixture(features, 1, variance=1e-4))
+    found = log_density(features, fit_mixtures([features], 1, variance=1e-4)[0])
     covariance = np.cov(colours.T, bias=True) + 1e-4 * np.eye(3)
     assert found == pytest.approx(multivariate_normal(colours.mean(axis=0), covariance).logpdf(colours))
 
@@ -59,7 +59,7 @@ def test_one_gaussian_has_the_closed_form() -> None:
 @pytest.mark.parametrize("components", [3, 5])
 def test_mixture_is_as_likely_as_scikit_learns(components: int) -> None:
     colours, fresh = synthetic_colours(3000)[::2], synthetic_colours(3000)[1::2]
-    mixture = fit_mixture(monomials(colours.T), components)
+    mixture = fit_mixtures([monomials(colours.T)], components)[0]
     reference = GaussianMixture(components, random_state=0).fit(colours)
     assert mixture.shape == (components, 10)
     for data in (colours, fresh):  # log-densities here are about 6
@@ -70,7 +70,8 @@ def test_mixture_density_integrates_to_one() -> None:
     colours = 0.5 + 0.2 * (synthetic_colours() - 0.5)
     axis = (np.arange(100) + 0.5) / 100
     grid = np.stack(np.meshgrid(axis, axis, axis)).reshape(3, -1)
-    density = np.exp(log_density(monomials(grid), fit_mixture(monomials(colours.T), 3, variance=1e-4)))
+    mixture = fit_mixtures([monomials(colours.T)], 3, variance=1e-4)[0]
+    density = np.exp(log_density(monomials(grid), mixture))
     assert density.mean() == pytest.approx(1, abs=0.01)
 
 
@@ -78,8 +79,7 @@ def test_mixture_density_integrates_to_one() -> None:
 def test_fewer_distinct_colours_than_components(distinct: int) -> None:
     colours = np.repeat(np.linspace(0.1, 0.9, 3 * distinct).reshape(distinct, 3), 7, axis=0)
     features = monomials(colours.T)
-    mixture = fit_mixture(features, 5)
-    assert len(mixture) == distinct
+    mixture = fit_mixtures([features], 5)[0]
     # Each colour is a Gaussian of the least variance, weighed by its share.
     peak = -np.log(distinct) - 1.5 * np.log(2 * np.pi * 1e-6)
     assert log_density(features, mixture) == pytest.approx(peak, abs=1e-3)
@@ -88,14 +88,14 @@ def test_fewer_distinct_colours_than_components(distinct: int) -> None:
 def test_mixture_is_deterministic_and_leaves_the_global_generator_alone() -> None:
     features = monomials(synthetic_colours().T)
     state = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
-    assert (fit_mixture(features, 5) == fit_mixture(features, 5)).all()
+    assert (fit_mixtures([features], 5) == fit_mixtures([features], 5)).all()
     assert (np.random.get_state()[1] == state).all()  # type: ignore[index]
 
 
 def test_single_precision_in_blocks_is_enough() -> None:
     generator = np.random.default_rng(1)
     colours = generator.random((3, 20001)) - 0.5  # more than two blocks
-    mixture = fit_mixture(monomials(synthetic_colours().T - 0.5), 5)
+    mixture = fit_mixtures([monomials(synthetic_colours().T - 0.5)], 5)[0]
     exact = log_density(monomials(colours), mixture)
     single = log_density(monomials(colours.astype(np.float32)), mixture)
     assert single.dtype == np.float32
@@ -110,7 +110,7 @@ def test_single_precision_on_grey_pictures(level: float | None) -> None:
     generator = np.random.default_rng(1)
     greys = generator.random(20001) if level is None else level + 0.002 * generator.standard_normal(20001)
     colours = np.repeat((greys.clip(0, 1) * 255).round()[None] / 255, 3, axis=0) - 0.5
-    mixture = fit_mixture(monomials(colours[:, greys >= np.median(greys)][:, :2000]), 5)
+    mixture = fit_mixtures([monomials(colours[:, greys >= np.median(greys)][:, :2000])], 5)[0]
     assert np.abs(mixture).max() > 2e5
     exact = log_density(monomials(colours), mixture)
     single = log_density(monomials(colours.astype(np.float32)), mixture)
@@ -118,17 +118,26 @@ def test_single_precision_on_grey_pictures(level: float | None) -> None:
     assert 1e-3 < off.max() < 0.05
 
 
+def test_mixtures_fitted_together_are_those_fitted_alone() -> None:
+    """Samples of unequal length, one of them of two colours: what fills the shorter ones up counts nowhere."""
+    colours = synthetic_colours().T - 0.5
+    samples = [monomials(part) for part in (colours, colours[:, 400:900], colours[:, [3, 700] * 4], colours[:, :1])]
+    together = fit_mixtures(samples, 5)
+    assert together.shape == (4, 5, 10)
+    for mixture, own in zip(together, samples, strict=True):
+        alone = fit_mixtures([own], 5)[0]
+        assert log_density(samples[0], mixture) == pytest.approx(log_density(samples[0], alone), rel=1e-6)
+    assert fit_mixtures([], 5).shape == (0, 5, 10)
+
+
 def test_log_odds_are_the_difference_of_the_data_costs() -> None:
-    colours = synthetic_colours().T
-    features = monomials(colours)
-    first = np.arange(features.shape[1]) < 500
-    odds = _log_odds(colours, (first, ~first), features, find_preset("vgg"))
-    likelihoods = [
-        0.05 + 0.95 * np.exp(log_density(features, fit_mixture(features[:, where], 5))) for where in (first, ~first)
-    ]
+    features = monomials(synthetic_colours().T)
+    mixtures = fit_mixtures([features[:, :500], features[:, 500:]], 5)
+    odds = _log_odds(features, *mixtures, find_preset("vgg"))
+    likelihoods = [0.05 + 0.95 * np.exp(log_density(features, mixture)) for mixture in mixtures]
     share = likelihoods[0] / (likelihoods[0] + likelihoods[1])
     assert odds == pytest.approx(np.log(share) - np.log1p(-share), abs=1e-9)
-    clipped = _log_odds(colours, (first, ~first), features, find_preset("vgg", data_clip=2.0))
+    clipped = _log_odds(features, *mixtures, find_preset("vgg", data_clip=2.0))
     assert clipped == pytest.approx(odds.clip(-2, 2))
     assert (clipped == 2).any()
     assert (clipped == -2).any()

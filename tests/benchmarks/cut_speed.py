@@ -23,10 +23,16 @@ from torch import Tensor
 from deepinside.attribution.crops import crop_saliency, ten_crops
 from deepinside.boxes import iou, mask_to_box
 from deepinside.load_config import load_config
-from deepinside.localisation.colour import monomials
+from deepinside.localisation.colour import fit_mixtures, monomials
 from deepinside.localisation.graph_cut import contrast_weights, min_cut, seed_cost
 from deepinside.localisation.presets import PRESETS, Preset
-from deepinside.localisation.segment import _log_odds, _samples_and_seeds, largest_component, object_box
+from deepinside.localisation.segment import (
+    _drawn_colours,
+    _log_odds,
+    _samples_and_seeds,
+    largest_component,
+    object_box,
+)
 from deepinside.models.build import build_convnet
 from tests.benchmarks.localisation_table import RECIPES, TableConfig, chosen, pictures
 
@@ -76,7 +82,8 @@ def reference(image: Tensor, saliency: Tensor, coverage: Tensor) -> Tensor:
         weights = {offset: np.rint(vgg.energy_scale * weight) for offset, weight in weights.items()}
         samples, seeds = _samples_and_seeds(one, coverage.numpy(), vgg)
         colours = pixels.reshape(-1, 3).T
-        odds = np.rint(vgg.energy_scale * _log_odds(colours, samples, monomials(colours), vgg)).reshape(one.shape)
+        mixtures = [fit_mixtures([_drawn_colours(colours, where)], vgg.components)[0] for where in samples]
+        odds = np.rint(vgg.energy_scale * _log_odds(monomials(colours), *mixtures, vgg)).reshape(one.shape)
         odds[seeds[0]], odds[seeds[1]] = np.array([1, -1]) * seed_cost(weights, vgg.energy_scale * vgg.data_clip)
         mask = min_cut(np.maximum(-odds, 0), np.maximum(odds, 0), weights)[0]
         boxes.append(mask_to_box(torch.from_numpy(largest_component(mask))))

@@ -13,7 +13,6 @@ blocks miss contours that the strongest edges keep.
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from deepinside.localisation.graph import Array, Graph, Mask, Nodes, Votes
 from deepinside.localisation.graph_cut import Cuts
@@ -45,7 +44,7 @@ class CoarseToFine:
 
     def cut(self, costs: Array) -> Mask:
         """costs F - B (count,), finite -> the foreground (count,)."""
-        decided = np.abs(costs) > self._degrees
+        decided = np.flatnonzero(np.abs(costs) > self._degrees)
         sums = [np.clip(costs, -self._degrees, self._degrees)]  # a decided pixel may leave its node for that much
         for parents, graph in zip(self._parents, self._graphs[1:], strict=True):
             sums.append(_added_up(sums[-1], parents, graph))
@@ -54,15 +53,18 @@ class CoarseToFine:
             votes = votes[self._parents[level]]
             self._recut(level, votes, self._graphs[level].open_nodes(votes, REACH[level]), sums[level])
         votes = votes[self._parents[0]]
-        votes[decided] = np.where(costs[decided] < 0, 2, 0)
-        self._recut(0, votes, self._graphs[0].open_nodes(votes, REACH[0]) & ~decided, sums[0])
+        votes[decided] = 2 * (costs[decided] < 0)
+        free = self._graphs[0].open_nodes(votes, REACH[0])
+        free[decided] = False
+        self._recut(0, votes, free, sums[0])
         return np.asarray(votes == 2)
 
     def _recut(self, level: int, votes: Votes, free: Mask, costs: Array) -> None:
         """Replace the votes of the free nodes of one graph; those of all others are 0 or 2, and stay."""
-        if free.any():
+        nodes = np.flatnonzero(free)
+        if len(nodes):
             part, rim = self._graphs[level].part(free, votes > 0)
-            votes[free] = _votes(Cuts(part), costs[free] + rim, self._margins[level][free])
+            votes[nodes] = _votes(Cuts(part), costs[nodes] + rim, self._margins[level][nodes])
 
 
 def join_strongest(graph: Graph, pairs: Array) -> tuple[Nodes, Graph, Array]:
@@ -74,19 +76,49 @@ def join_strongest(graph: Graph, pairs: Array) -> tuple[Nodes, Graph, Array]:
     become many nodes.
     """
     strength = graph.weights / pairs + 0.5 * np.random.default_rng(0).random(len(pairs), dtype=np.float32)
+    parents = _sets(_partners(graph, strength))
+    short = parents.astype(np.int32)  # as the matrix keeps them
+    first, second = short.take(graph.first), short.take(graph.second)  # faster than []
+    kept = np.flatnonzero(first != second)
+    first, second = first[kept], second[kept]
+    both = np.empty(len(kept), dtype=np.complex128)  # one sum for the two
+    both.real, both.imag = graph.weights[kept], pairs[kept]
+    count = int(parents.max()) + 1
+    ends = np.minimum(first, second), np.maximum(first, second)
+    sums = coo_array((both, ends), shape=(count, count)).tocsr().tocoo()
+    weights, counts = sums.data.real.copy(), sums.data.imag.copy()
+    return parents, Graph(count, sums.row.astype(np.int64), sums.col.astype(np.int64), weights), counts
+
+
+def _partners(graph: Graph, strength: Array) -> Nodes:
+    """The neighbour to which each node's edge is strongest, (count,); the node itself where it has no edge."""
     best = np.zeros(graph.count)
     np.maximum.at(best, graph.first, strength)
     np.maximum.at(best, graph.second, strength)
-    edges = np.flatnonzero((strength == best[graph.first]) | (strength == best[graph.second]))
-    joined = _matrix(graph.first[edges], graph.second[edges], strength[edges], graph.count)
-    count, labels = connected_components(joined, directed=False)
-    parents = labels.astype(np.int64)
-    first, second = parents[graph.first], parents[graph.second]
-    kept = np.flatnonzero(first != second)
-    rows, columns = np.minimum(first, second)[kept], np.maximum(first, second)[kept]
-    both = _matrix(rows, columns, graph.weights[kept] + 1j * pairs[kept], count).tocsr().tocoo()  # one sum for the two
-    weights, counts = both.data.real.copy(), both.data.imag.copy()
-    return parents, Graph(count, both.row.astype(np.int64), both.col.astype(np.int64), weights), counts
+    partners = np.arange(graph.count)
+    for ends, others in ((graph.first, graph.second), (graph.second, graph.first)):
+        strongest = np.flatnonzero(strength == best.take(ends))
+        partners[ends[strongest]] = others[strongest]
+    return partners
+
+
+def _sets(partners: Nodes) -> Nodes:
+    """Number the sets of nodes that partners join, in the order of their first nodes: (count,) -> (count,).
+
+    Edges grow stronger on the way from partner to partner, so it ends at two nodes that are each other's. Only where
+    three or more equal edges form a ring it does not: then nodes of a ring may get several numbers.
+    """
+    nodes = np.arange(len(partners))
+    last = np.where(partners[partners] == nodes, np.minimum(partners, nodes), partners)
+    for _ in range(len(nodes).bit_length()):  # the steps of all ways at once, each time twice as many
+        further = last[last]
+        if (further == last).all():
+            break
+        last = further
+    names = np.empty_like(nodes)
+    names[last[::-1]] = nodes[::-1]  # of the nodes that share a last one the first is written last
+    names = names[last]
+    return np.asarray((np.cumsum(names == nodes) - 1)[names])
 
 
 def _votes(cuts: Cuts, costs: Array, margins: Array) -> Votes:
@@ -97,7 +129,3 @@ def _votes(cuts: Cuts, costs: Array, margins: Array) -> Votes:
 
 def _added_up(values: Array, parents: Nodes, coarser: Graph) -> Array:
     return np.bincount(parents, values, coarser.count).astype(np.float64)
-
-
-def _matrix(rows: Nodes, columns: Nodes, values: Array, count: int) -> coo_array:
-    return coo_array((values, (rows, columns)), shape=(count, count))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from deepinside.boxes import mask_to_box
 from deepinside.localisation.coarse_to_fine import CoarseToFine
-from deepinside.localisation.colour import Floats, fit_mixture, log_density, monomials
+from deepinside.localisation.colour import Floats, fit_mixtures, log_density, monomials
 from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.graph import Array, Graph, Mask, pixel_graph
 from deepinside.localisation.graph_cut import Cuts, contrast_weights, seed_cost
@@ -72,16 +72,18 @@ def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> 
     cut = _solver(pixel_graph(covered.shape, pairwise), numbers)
     colours = np.ascontiguousarray(pixels.reshape(-1, 3).T) - 0.5  # about 0, where float32 is precise
     features = monomials(colours.astype(np.float32))
-    masks = []
-    for one in maps:
-        samples, seeds = _samples_and_seeds(_blur(one, covered, numbers.blur), covered, numbers)
-        if not (samples[0].any() and seeds[0].any()):
-            masks.append(np.ones_like(covered))
-            continue
-        costs = np.rint(-numbers.energy_scale * _log_odds(colours, samples, features, numbers)).astype(np.float64)
-        costs[seeds[0].ravel()], costs[seeds[1].ravel()] = -fixed, fixed
-        masks.append(largest_component(cut(costs).reshape(covered.shape)))
-    return torch.from_numpy(np.stack(masks))
+    chosen = [_samples_and_seeds(_blur(one, covered, numbers.blur), covered, numbers) for one in maps]
+    telling = [k for k, (samples, seeds) in enumerate(chosen) if samples[0].any() and seeds[0].any()]
+    drawn = [_drawn_colours(colours, where) for k in telling for where in chosen[k][0]]
+    mixtures = iter(fit_mixtures(drawn, numbers.components))
+    masks = np.ones((len(maps), *covered.shape), dtype=bool)
+    for k in telling:
+        odds = _log_odds(features, next(mixtures), next(mixtures), numbers)
+        costs = np.rint(-numbers.energy_scale * odds).astype(np.float64)
+        foreground, background = chosen[k][1]
+        costs[foreground.ravel()], costs[background.ravel()] = -fixed, fixed
+        masks[k] = largest_component(cut(costs).reshape(covered.shape))
+    return torch.from_numpy(masks)
 
 
 def _solver(graph: Graph, numbers: Preset) -> Callable[[Array], Mask]:
@@ -150,15 +152,16 @@ def _samples_and_seeds(saliency: Array, covered: Mask, numbers: Preset) -> list[
     return [(covered & (saliency >= high) & ~low, low) for high, low in zip(levels[:2], background, strict=True)]
 
 
-def _log_odds(colours: Array, samples: tuple[Mask, Mask], features: Floats, numbers: Preset) -> Floats:
-    """log(p / (1 - p)) = B_p - F_p, clipped: colours (3, n), samples of them, their monomials -> (n,)."""
-    foreground, background = (_log_likelihood(colours, where, features, numbers) for where in samples)
-    return np.clip(foreground - background, -numbers.data_clip, numbers.data_clip)
-
-
-def _log_likelihood(colours: Array, where: Mask, features: Floats, numbers: Preset) -> Floats:
+def _drawn_colours(colours: Array, where: Mask) -> Floats:
+    """Colours (3, n), some of them (H, W) -> the monomials of at most MAX_SAMPLES of those."""
     chosen = np.flatnonzero(where)
     if len(chosen) > MAX_SAMPLES:
         chosen = np.random.default_rng(0).choice(chosen, MAX_SAMPLES, replace=False)
-    mixture = fit_mixture(monomials(colours[:, chosen]), numbers.components)
-    return log_density(features, mixture, numbers.uniform_weight)
+    return monomials(colours[:, chosen])
+
+
+def _log_odds(features: Floats, foreground: Array, background: Array, numbers: Preset) -> Floats:
+    """log(p / (1 - p)) = B_p - F_p, clipped: monomials (10, n), two mixtures (K, 10) -> (n,)."""
+    odds = log_density(features, foreground, numbers.uniform_weight)
+    odds -= log_density(features, background, numbers.uniform_weight)
+    return np.clip(odds, -numbers.data_clip, numbers.data_clip)
