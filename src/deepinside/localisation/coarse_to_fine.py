@@ -80,9 +80,9 @@ def join_strongest(graph: Graph, pairs: Array) -> tuple[Nodes, Graph, Array]:
     short = parents.astype(np.int32)  # as the matrix keeps them
     first, second = short.take(graph.first), short.take(graph.second)  # faster than []
     kept = np.flatnonzero(first != second)
-    first, second = first[kept], second[kept]
+    first, second = first.take(kept), second.take(kept)
     both = np.empty(len(kept), dtype=np.complex128)  # one sum for the two
-    both.real, both.imag = graph.weights[kept], pairs[kept]
+    both.real, both.imag = graph.weights.take(kept), pairs.take(kept)
     count = int(parents.max()) + 1
     ends = np.minimum(first, second), np.maximum(first, second)
     sums = coo_array((both, ends), shape=(count, count)).tocsr().tocoo()
@@ -109,16 +109,16 @@ def _sets(partners: Nodes) -> Nodes:
     three or more equal edges form a ring it does not: then nodes of a ring may get several numbers.
     """
     nodes = np.arange(len(partners))
-    last = np.where(partners[partners] == nodes, np.minimum(partners, nodes), partners)
+    last = np.where(partners.take(partners) == nodes, np.minimum(partners, nodes), partners)
     for _ in range(len(nodes).bit_length()):  # the steps of all ways at once, each time twice as many
-        further = last[last]
+        further = last.take(last)
         if (further == last).all():
             break
         last = further
     names = np.empty_like(nodes)
     names[last[::-1]] = nodes[::-1]  # of the nodes that share a last one the first is written last
-    names = names[last]
-    return np.asarray((np.cumsum(names == nodes) - 1)[names])
+    names = names.take(last)
+    return np.asarray((np.cumsum(names == nodes) - 1).take(names))
 
 
 def _votes(cuts: Cuts, costs: Array, margins: Array) -> Votes:
