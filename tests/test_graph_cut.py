@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from deepinside.localisation.coarse_to_fine import CoarseToFine, join_strongest
+from deepinside.localisation.coarse_to_fine import CoarseToFine, _sets, join_strongest
 from deepinside.localisation.graph import OFFSETS, Array, Graph, Pairwise, pixel_graph
 from deepinside.localisation.graph_cut import Cuts, contrast_weights, min_cut, seed_cost
 
@@ -212,6 +212,29 @@ def test_nodes_join_at_their_strongest_edge() -> None:
     assert (coarser.weights.tolist(), pairs.tolist()) == ([3.0], [2.0])  # its strength is now 1.5
     strong = join_strongest(graph, np.array([9.0, 1.0, 7.0, 4.0, 1.0]))[0]  # strengths 1, 2, 1, 1, 1: of single edges
     assert strong[1] == strong[2]
+
+
+def test_strength_is_the_mean_on_every_level() -> None:
+    """A path whose middle edge stands for three: so does the edge that is left."""
+    path = Graph(4, np.arange(3), np.arange(1, 4), np.array([9.0, 2.0, 7.0]))
+    assert join_strongest(path, np.array([1.0, 3.0, 1.0]))[2].tolist() == [3]
+
+
+def test_a_long_way_of_partners_is_one_node() -> None:
+    path = Graph(40, np.arange(39), np.arange(1, 40), np.arange(1.0, 40))
+    assert join_strongest(path, np.ones(39))[1].count == 1
+
+
+def test_new_nodes_are_in_the_order_of_their_first_ones() -> None:
+    graph = Graph(4, np.array([0, 1, 0]), np.array([3, 2, 1]), np.array([9.0, 7.0, 1.0]))
+    assert join_strongest(graph, np.ones(3))[0].tolist() == [0, 1, 1, 0]
+
+
+def test_a_ring_of_partners_ends() -> None:
+    """Equal edges can make one: 0, 1 and 2 follow each other, 3 follows 2, and 4 has no edge."""
+    found = _sets(np.array([1, 2, 0, 2, 4]))
+    assert np.unique(found).tolist() == list(range(found.max() + 1))
+    assert found[4] not in found[:4]
 
 
 @pytest.mark.parametrize("neighbours", [4, 8])

@@ -130,6 +130,13 @@ def test_mixtures_fitted_together_are_those_fitted_alone() -> None:
     assert fit_mixtures([], 5).shape == (0, 5, 10)
 
 
+def test_gaussians_without_a_colour_weigh_nothing_anywhere() -> None:
+    sample, away = monomials(np.full((3, 7), 0.4)), monomials(np.zeros((3, 1)))
+    one, five = (fit_mixtures([sample], components)[0] for components in (1, 5))
+    assert log_density(away, one) < -1e5
+    assert log_density(away, five) == pytest.approx(log_density(away, one), rel=1e-6)
+
+
 def test_log_odds_are_the_difference_of_the_data_costs() -> None:
     features = monomials(synthetic_colours().T)
     mixtures = fit_mixtures([features[:, :500], features[:, 500:]], 5)
@@ -159,14 +166,14 @@ def test_finds_the_disc(preset: str, grey: bool) -> None:
 @every
 def test_many_maps_equal_one_at_a_time(preset: str) -> None:
     image, saliency, _ = scene()
-    maps = torch.stack([saliency, saliency.roll((12, -20), (0, 1)), torch.ones_like(saliency)])
+    maps = torch.stack([saliency, torch.ones_like(saliency), saliency.roll((12, -20), (0, 1))])
     masks, boxes = object_box(image, maps, preset)
     assert masks.shape == maps.shape
     assert boxes.shape == (3, 4)
     for one, mask, box in zip(maps, masks, boxes, strict=True):
         assert torch.equal(segment(image, one, preset), mask)
         assert torch.equal(object_box(image, one, preset)[1], box)
-    assert not torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
 
 
 def test_bytes_and_fractions_are_the_same_picture_and_inputs_stay_untouched() -> None:

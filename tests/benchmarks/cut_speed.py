@@ -27,8 +27,8 @@ from deepinside.localisation.colour import fit_mixtures, monomials
 from deepinside.localisation.graph_cut import contrast_weights, min_cut, seed_cost
 from deepinside.localisation.presets import PRESETS, Preset
 from deepinside.localisation.segment import (
-    _drawn_colours,
     _log_odds,
+    _sample,
     _samples_and_seeds,
     largest_component,
     object_box,
@@ -82,7 +82,7 @@ def reference(image: Tensor, saliency: Tensor, coverage: Tensor) -> Tensor:
         weights = {offset: np.rint(vgg.energy_scale * weight) for offset, weight in weights.items()}
         samples, seeds = _samples_and_seeds(one, coverage.numpy(), vgg)
         colours = pixels.reshape(-1, 3).T
-        mixtures = [fit_mixtures([_drawn_colours(colours, where)], vgg.components)[0] for where in samples]
+        mixtures = [fit_mixtures([_sample(colours, where)], vgg.components)[0] for where in samples]
         odds = np.rint(vgg.energy_scale * _log_odds(monomials(colours), *mixtures, vgg)).reshape(one.shape)
         odds[seeds[0]], odds[seeds[1]] = np.array([1, -1]) * seed_cost(weights, vgg.energy_scale * vgg.data_clip)
         mask = min_cut(np.maximum(-odds, 0), np.maximum(odds, 0), weights)[0]

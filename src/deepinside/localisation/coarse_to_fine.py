@@ -115,10 +115,10 @@ def _sets(partners: Nodes) -> Nodes:
         if (further == last).all():
             break
         last = further
-    names = np.empty_like(nodes)
-    names[last[::-1]] = nodes[::-1]  # of the nodes that share a last one the first is written last
-    names = names.take(last)
-    return np.asarray((np.cumsum(names == nodes) - 1).take(names))
+    firsts = np.empty_like(nodes)
+    firsts[last[::-1]] = nodes[::-1]  # of the nodes that share a last one the first is written last
+    firsts = firsts.take(last)
+    return np.asarray((np.cumsum(firsts == nodes) - 1).take(firsts))
 
 
 def _votes(cuts: Cuts, costs: Array, margins: Array) -> Votes:

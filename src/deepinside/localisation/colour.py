@@ -41,9 +41,10 @@ def log_density(features: Floats, mixture: Array, uniform: float = 0.0) -> Float
     out = np.empty_like(features[0])
     for start in range(0, len(out), _BLOCK):
         logs = coefficients @ features[:, start : start + _BLOCK]
+        top = 0.0
         # Beside a uniform density nothing is too small, and no Gaussian is narrow enough for exp to overflow.
-        top = 0.0 if uniform else logs.max(axis=0)
         if not uniform:
+            top = logs.max(axis=0)
             logs -= top
         density = np.exp(logs, out=logs).sum(axis=0)
         out[start : start + _BLOCK] = top + np.log(uniform + (1 - uniform) * density)
@@ -51,8 +52,8 @@ def log_density(features: Floats, mixture: Array, uniform: float = 0.0) -> Float
 
 
 def fit_mixtures(samples: Sequence[Floats], components: int, iterations: int = 10, variance: float = 1e-6) -> Array:
-    """Fit a full-covariance mixture to each of some samples of colours in [0, 1], all at once, which takes half the
-    time: monomials (10, n_m), n_m >= 1 -> coefficients (M, K, 10).
+    """Fit a full-covariance mixture to each of some samples of colours, all at once, which takes less time than one by
+    one: monomials (10, n_m), n_m >= 1 -> coefficients (M, K, 10).
 
     Row k holds the coefficients of log(pi_k N(x; m_k, S_k)) for `log_density`. k-means++ start with a fixed seed, then
     a fixed number of EM steps; `variance` (squared units of RGB) is added to the diagonal of every S_k. With fewer
@@ -100,4 +101,7 @@ def _maximise(parts: Array, features: Array, variance: float) -> Array:
         - 0.5 * np.log(np.linalg.det(covariances))
         - 1.5 * np.log(2 * np.pi)
     )
+    # Without a sample a Gaussian weighs nothing, not even far from all others. Minus infinity would be NaN where a
+    # sample is filled up with zeros.
+    constant = np.where(sums[..., 0] > 0, constant, -1e30)
     return np.concatenate([constant[..., None], linear, -0.5 * _TWICE * precisions[..., _I, _J]], axis=2)

@@ -74,7 +74,7 @@ def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> 
     features = monomials(colours.astype(np.float32))
     chosen = [_samples_and_seeds(_blur(one, covered, numbers.blur), covered, numbers) for one in maps]
     telling = [k for k, (samples, seeds) in enumerate(chosen) if samples[0].any() and seeds[0].any()]
-    drawn = [_drawn_colours(colours, where) for k in telling for where in chosen[k][0]]
+    drawn = [_sample(colours, where) for k in telling for where in chosen[k][0]]
     mixtures = iter(fit_mixtures(drawn, numbers.components))
     masks = np.ones((len(maps), *covered.shape), dtype=bool)
     for k in telling:
@@ -152,7 +152,7 @@ def _samples_and_seeds(saliency: Array, covered: Mask, numbers: Preset) -> list[
     return [(covered & (saliency >= high) & ~low, low) for high, low in zip(levels[:2], background, strict=True)]
 
 
-def _drawn_colours(colours: Array, where: Mask) -> Floats:
+def _sample(colours: Array, where: Mask) -> Floats:
     """Colours (3, n), some of them (H, W) -> the monomials of at most MAX_SAMPLES of those."""
     chosen = np.flatnonzero(where)
     if len(chosen) > MAX_SAMPLES:
