@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from deepinside.config import TASKS, AnalyseConfig
-from deepinside.config.help import analysis_help
+from deepinside.config.help import NOT_SCORED, WITHOUT_NET, analysis_help, check_heeded
 from deepinside.errors import UserError
 from deepinside.folders import check_run, newest_run
 from deepinside.launch import if_stopped, run_script, write_json
@@ -22,7 +22,9 @@ def main(arguments: list[str]) -> None:
     if given_value(AnalyseConfig, arguments, "task") == "report":  # of any folder of results, which need not be a run
         from deepinside.tasks.report import report_again
 
-        report_again(load_config(AnalyseConfig, arguments, RECIPES))
+        config = load_config(AnalyseConfig, arguments, RECIPES)
+        check_heeded("report", arguments)
+        report_again(config)
         return
     run = newest_run(Path("runs")) if given == "latest" else Path(given) if given else None
     below = check_run(run, "run") / "config.yaml" if run else None
@@ -46,19 +48,21 @@ def main(arguments: list[str]) -> None:
         ("runs", ["compare"], "give folders of runs, separated by commas: runs/a,runs/b"),
     ):
         if getattr(config, key) is not None and config.task not in owners:
-            raise UserError(f"{key} belongs to task={' and '.join(owners)}, not to task={config.task}")
+            raise UserError(f"{key} belongs to task={' or '.join(owners)}, not to task={config.task}")
         if argument_value(arguments, key) == "":
             raise UserError(f"{key}= is empty: {valid}")
+    if (config.boxes or config.predictions) and config.images:
+        raise UserError("images= are looked at with a net: boxes= and predictions= score files without one")
+    if config.task == "compare" and run:
+        raise UserError("task=compare takes runs=runs/a,runs/b, not run=")
+    boxes_alone = NOT_SCORED if config.images else WITHOUT_NET if config.boxes or config.predictions else ()
+    check_heeded(config.task, arguments, boxes_alone if config.task == "localise" else ())
     if config.boxes or config.predictions:
-        if config.images:
-            raise UserError("images= are looked at with a net: boxes= and predictions= score files without one")
         from deepinside.tasks.localise import score_files
 
         score_files(config)
         return
     if config.task == "compare":
-        if run:
-            raise UserError("task=compare takes runs=runs/a,runs/b, not run=")
         from deepinside.tasks.compare import compare_runs
 
         compare_runs(config)

@@ -14,6 +14,7 @@ from deepinside.errors import UserError
 from deepinside.folders import check_out, check_run, clear_last_looks, clear_run, newest_run
 from deepinside.launch import if_stopped, make_trainer, print_results, run_script, write_json
 from deepinside.load_config import argument_value, given_value, load_config, save_config
+from deepinside.words import counted
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -222,7 +223,7 @@ def _how_to_go_on(out: Path, epochs: int | None, measuring: bool) -> str:
 def _last_words(out: Path, metrics: dict[str, Any], unreadable: list[str]) -> None:
     print_results(metrics)
     if unreadable:
-        print(f"{len(unreadable)} pictures could not be read and were left out; metrics.json names them")
+        print(f"{counted(len(unreadable), 'picture')} could not be read, left out; metrics.json has the names")
     folders = [f"{path.name}/" for path in sorted(out.iterdir()) if path.is_dir()]
     print(f"results: {out}   (metrics.json, {', '.join(folders)})")
     print(f"look:    tensorboard --logdir {out.parent} --samples_per_plugin images=100")

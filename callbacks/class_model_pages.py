@@ -13,6 +13,7 @@ from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import slug
 from callbacks.gathering import log_picture, save_picture
 from deepinside.plots import draw_class_model, draw_film, draw_traces, sheet, to_tensorboard
+from deepinside.words import counted
 
 PAGE = 100  # class models on a contact sheet
 TRACED = 20  # classes in the figure of traces
@@ -60,7 +61,7 @@ def show_class_models(
 def class_model_table(results: Sequence[dict[str, Any]], rows: int = 40) -> Table:
     """For the terminal: the first `rows` classes."""
     hidden = len(results) - rows
-    title = f"{len(results)} class models" + (f", the first {rows}; metrics.json has all" if hidden > 0 else "")
+    title = counted(len(results), "class model") + (f", the first {rows}; metrics.json has all" if hidden > 0 else "")
     table = Table(title=title, title_justify="left")
     cells = [_cells(line) for line in results[:rows]]
     for column in cells[0]:

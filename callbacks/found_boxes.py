@@ -14,6 +14,7 @@ from deepinside.classifier import Classifier
 from deepinside.config import LocalisationConfig
 from deepinside.plots import draw_explanation, sheet
 from deepinside.predictions import write_csv
+from deepinside.words import counted
 
 
 class FoundBoxes(Callback):
@@ -62,7 +63,7 @@ def _first(index: int, row: dict[str, Any], names: tuple[str, ...]) -> dict[str,
 
 def found_table(results: list[dict[str, Any]]) -> Table:
     """What was found, as a table for the terminal."""
-    table = Table(title=f"boxes found in {len(results)} pictures, not scored", title_justify="left")
+    table = Table(title=f"boxes found in {counted(len(results), 'picture')}, not scored", title_justify="left")
     for column in ("picture", "class"):
         table.add_column(column)
     for column in ("P_c", "xmin", "ymin", "xmax", "ymax"):

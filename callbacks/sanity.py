@@ -22,6 +22,7 @@ from deepinside.data.module import WholePicture
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import draw_strip, heat, sheet
 from deepinside.progress import Bar
+from deepinside.words import counted
 
 DRAWN = 8  # pictures of the sheet
 
@@ -118,8 +119,10 @@ class Randomisation(Callback):
 
 def sanity_table(results: dict[str, Any]) -> Table:
     """`Randomisation.results` for the terminal, a row a stage; below it what maps of different pictures have."""
-    table = Table(title=f"{results['images']} pictures: what is left of their maps", title_justify="left")
+    table = Table(title=f"{counted(results['images'], 'picture')}: what is left of the maps", title_justify="left")
     columns = {"rank correlation": "spearman", "SSIM": "ssim", "GT-known, %": "gt_known_accuracy"}
+    if any(row["blank_maps"] for row in results["stages"]):  # as behind a shut ReLU; their rank correlation is 0
+        columns["blank maps"] = "blank_maps"
     rows = [(str(row["randomised"]), row) for row in results["stages"]]
     rows += [("chance", results["chance"]), ("centre box", results.get("centre_box", {}))]
     table.add_column("fresh layers")
@@ -136,6 +139,8 @@ def sanity_table(results: dict[str, Any]) -> Table:
 def _number(key: str, value: float | None) -> str:
     if value is None:
         return ""
+    if key == "blank_maps":
+        return str(value)
     return f"{100 * value:.1f}" if key == "gt_known_accuracy" else f"{value:.2f}"
 
 
@@ -165,5 +170,6 @@ def _draw(found: list[Cascaded], stages: list[list[str]]) -> Image.Image:
         frame = one.picture.frame.permute(1, 2, 0).cpu().numpy()
         columns = [("picture", frame), *((name, heat(m)) for name, m in zip(titles, one.maps, strict=True))]
         told = "  ".join("-" if blank else f"{value:.2f}" for value, blank in zip(one.spearman, one.blank, strict=True))
+        told += "   (-: a blank map)" if any(one.blank) else ""
         strips.append(draw_strip(columns, f"{one.class_name}   rank correlation with the trained net's map: {told}"))
     return sheet(strips, 1)

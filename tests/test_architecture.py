@@ -11,7 +11,7 @@ SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "callbacks").glob("*.p
 
 # Every room, and the rooms it may use. Rooms below `config` take tensors, arrays and plain arguments.
 MAY_USE = {
-    "doctor": {"config", "data", "errors", "models", "progress"},
+    "doctor": {"config", "data", "errors", "models", "progress", "words"},
     "errors": set(),
     "boxes": {"errors"},
     "attribution": {"errors"},
@@ -22,12 +22,13 @@ MAY_USE = {
     "config": {"errors"},
     "load_config": {"config", "errors"},
     "folders": {"config", "errors"},
-    "launch": {"config", "errors"},
+    "launch": {"config", "errors", "words"},
     "metrics": {"boxes", "records"},
     "predictions": {"boxes", "data", "errors"},
     "progress": set(),
     "records": {"errors"},
     "runs": {"errors", "records"},
+    "words": set(),
     "events": set(),
     "provenance": set(),
     "report": {"compare", "config", "errors", "events", "provenance", "records", "runs"},

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import analyse
 from deepinside.config import TASKS, AnalyseConfig, TrainConfig, recipe_name
-from deepinside.config.help import SECTIONS, TASK_HELP, TRAINING_ONLY, analysis_help, training_help
+from deepinside.config.help import SECTIONS, TASK_HELP, TRAINING_ONLY, analysis_help, check_heeded, training_help
 from deepinside.config.options import options
+from deepinside.data.module import open_split
 from deepinside.errors import UserError
 from deepinside.load_config import given_value, load_config, save_config
 
@@ -165,6 +167,40 @@ def test_help_of_a_task_has_its_keys_alone_and_the_table_has_no_dead_ones() -> N
     sections = {key.rpartition(".")[0] for schema in (TrainConfig, AnalyseConfig) for key, _ in options(schema)}
     assert sections <= set(SECTIONS)
     assert training_help(TrainConfig, "").count("\n  ") == len(list(options(TrainConfig)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            "task=saliency model.name=alexnet images=x class_models.lam=3",
+            "class_models.lam has no effect on task=saliency",
+        ),
+        ("task=class_model classes=all class_models.every=3", "class_models.every has no effect on task=class_model;"),
+        ("task=compare runs=a,b data.root=x", "data.root has no effect on task=compare;"),
+        ("task=report model.name=alexnet", "model.name has no effect on task=report;"),
+        (
+            "task=localise images=x localisation.label_ids=x",
+            "label_ids has no effect on task=localise as it is asked here",
+        ),
+        ("task=localise boxes=x localisation.preset=vgg", "preset has no effect on task=localise as it is asked here"),
+    ],
+)
+def test_what_a_task_does_not_heed_is_refused(arguments: str, said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        analyse.main(arguments.split())
+    assert "--help" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_may_hold_what_another_task_heeds(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("class_models: {lam: 3}\n")
+    check_heeded("saliency", [f"config={tmp_path / 'mine.yaml'}", "images=x", "trainer.accelerator=cpu"])
+
+
+def test_a_folder_of_pictures_is_not_passed_over_for_shapes() -> None:
+    with pytest.raises(UserError, match=r"data.root=.* needs data.name=folder or data.name=ilsvrc"):
+        open_split(load("data.root=/nowhere").data, "train", 0)
 
 
 def test_help_of_an_unknown_task_names_the_nearest() -> None:

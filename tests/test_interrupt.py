@@ -165,3 +165,23 @@ def test_other_exits_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> Non
         run_script(main)
     assert ended.value.code == 1
     assert capsys.readouterr().err == ""
+
+
+def test_a_worker_that_hears_sigterm_first_ends_the_script_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(arguments: list[str]) -> None:
+        with if_stopped(lambda: "what is kept"):
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
+    assert ended.value.code == 143
+    assert capsys.readouterr().err == "stopped: what is kept\n"
+
+
+def test_other_runtime_errors_stay_as_they_are() -> None:
+    def main(arguments: list[str]) -> None:
+        with if_stopped(lambda: "never said"):
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    with pytest.raises(RuntimeError, match="Killed"):
+        run_script(main)

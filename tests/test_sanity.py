@@ -31,6 +31,7 @@ from deepinside.config import (
 from deepinside.data.module import PictureData, open_split
 from deepinside.launch import make_trainer
 from deepinside.models.build import build_convnet
+from deepinside.report.run_report import _about_sanity
 
 from .test_train import SMALL, run
 
@@ -265,6 +266,10 @@ def test_maps_without_an_order_have_no_figure(tmp_path: Path) -> None:
     shown_to(tmp_path, callback)
     assert [stage["spearman"] for stage in callback.results["stages"]] == [None] * 3
     assert callback.results["stages"][0]["blank_maps"] == 2
+    told = {str(column.header): [*column.cells] for column in sanity_table(callback.results).columns}
+    assert told["blank maps"] == ["2", "2", "0", ""]  # the last stage has fresh weights throughout; then chance
+    assert "Up to 2 of the 2 maps are blank" in _about_sanity(callback.results)
+    assert "blank" not in _about_sanity({})
     assert "centre_box" not in callback.results
     json.dumps(callback.results, allow_nan=False)
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from deepinside.config import TrainerConfig
 from deepinside.errors import UserError
+from deepinside.words import counted
 
 # Spinning OpenMP threads slow training down fivefold when anything else uses the CPU. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -37,7 +38,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
         signal.signal(signal.SIGTERM, _terminate)
     try:
         main(sys.argv[1:])
-    except (KeyboardInterrupt, SystemExit) as error:
+    except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
         interrupt = _interrupt(error)
         if interrupt is None:
             raise
@@ -61,7 +62,7 @@ def if_stopped(words: Callable[[], str]) -> Iterator[None]:
     """Ctrl-C and SIGTERM in here end the script with these words: what was saved, and how to go on."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as error:
+    except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
         interrupt = _interrupt(error)
         if interrupt is None:
             raise
@@ -81,7 +82,10 @@ def _hear_no_more() -> None:
 
 
 def _interrupt(error: BaseException) -> KeyboardInterrupt | None:
-    """Lightning's Trainer turns Ctrl-C into SystemExit(1), raised while it handles the KeyboardInterrupt."""
+    """Lightning's Trainer turns Ctrl-C into SystemExit(1), raised while it handles the KeyboardInterrupt. SIGTERM to a
+    process group, as from `timeout` and Slurm, ends the workers that read pictures, too, which torch reports first."""
+    if isinstance(error, RuntimeError):
+        return Terminated() if "killed by signal: Terminated" in str(error) else None
     return next((one for one in (error, error.__context__) if isinstance(one, KeyboardInterrupt)), None)
 
 
@@ -120,7 +124,7 @@ def make_trainer(
             enable_model_summary=False,
             use_distributed_sampler=not own_samplers,
         )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from None
 
 
@@ -164,7 +168,7 @@ COLUMNS = {
 
 def print_results(metrics: Mapping[str, Any]) -> None:
     """The main numbers of metrics.json as a table on the terminal, in percent, and the kinds of error below."""
-    table = Table(title=f"{metrics['images']} validation pictures", title_justify="left")
+    table = Table(title=counted(metrics["images"], "validation picture"), title_justify="left")
     rows = {"classification": metrics["classification"]}
     if "localisation" in metrics:
         rows |= {"localisation": metrics["localisation"], **metrics["baselines"]}
@@ -186,7 +190,10 @@ def print_results(metrics: Mapping[str, Any]) -> None:
 
 def print_trivial_boxes(figures: Mapping[str, Any]) -> None:
     """`scoring.trivial_boxes` as a table, in percent."""
-    table = Table(title=f"{figures['images']} pictures, {figures['boxes']} boxes; class known", title_justify="left")
+    table = Table(
+        title=f"{counted(figures['images'], 'picture')}, {counted(figures['boxes'], 'box', 'boxes')}; class known",
+        title_justify="left",
+    )
     table.add_column("box")
     table.add_column("IoU >= 0.5", justify="right")
     table.add_column("95%", justify="right")

@@ -44,6 +44,12 @@ class TaskHelp:
 
 
 CUT = ("localisation.preset", "localisation.blur")
+# Of task=localise: with images=, and with boxes= or predictions=.
+NOT_SCORED = tuple(f"-localisation.{key}" for key in ("gallery", "kept", "blacklist", "label_ids"))
+WITHOUT_NET = (
+    *("-run", "-model.", *(f"-data.{key}" for key in ("batch_size", "workers", "resize", "crop"))),
+    *(f"-localisation.{key}" for key in ("preset", "repeat_classes", "blur", "pictures", "gallery", "kept")),
+)
 TRAINING_ONLY = (
     *(f"-{section}.{key}" for section in ("class_models", "saliency", "localisation") for key in ("every", "unit")),
     *("-class_models.warm_start", "-localisation.images", "-localisation.enabled"),
@@ -105,7 +111,7 @@ TASK_HELP = {
         "Runs that were measured on the same pictures: what of their configurations differs, their measures with the "
         "paired difference to the first run, where they disagree, side by side.",
         ("task=compare runs=runs/a,runs/b", "task=compare runs=runs/a,runs/b,runs/c out=runs/a_b_c"),
-        ("task", "runs", "out", "seed"),
+        ("task", "runs", "out", "seed", "trainer.enable_progress_bar"),
     ),
     "report": TaskHelp(
         "Makes report.html of a run or an analysis anew from the files in its folder. Every run and analysis leaves "
@@ -156,6 +162,16 @@ def analysis_help(task: str | None) -> str:
     examples = "\n".join(map(_example, told.examples))
     keys = _keys(AnalyseConfig, (*told.keys, *TRAINING_ONLY))
     return f"task={task}: {TASKS[task]}\n\n{about}\n\n{examples}\n{keys}"
+
+
+def check_heeded(task: str, arguments: Sequence[str], idle: Sequence[str] = ()) -> None:
+    """Raises UserError for the first of the `key=value`s that the task does not heed. idle: what else it does not heed
+    as it is asked, as in `TaskHelp.keys`, each with a `-`."""
+    keys = (*TASK_HELP[task].keys, *TRAINING_ONLY)
+    for key in (argument.partition("=")[0] for argument in arguments):
+        if key != "config" and not _heeded(key, (*keys, *idle)):
+            here = " as it is asked here" if _heeded(key, keys) else ""
+            raise UserError(f"{key} has no effect on task={task}{here}; python analyse.py task={task} --help: what has")
 
 
 def _example(arguments: str) -> str:

@@ -58,6 +58,8 @@ class WholePicture:
 def open_split(data: DataConfig, split: str, seed: int, show: bool = False) -> PictureSource:
     """The `train` or `val` pictures that the configuration names; `show`: with progress. Raises UserError."""
     if data.name == "shapes":
+        if data.root is not None:
+            raise UserError(f"data.root={data.root} needs data.name=folder or data.name=ilsvrc; shapes are drawn here")
         size = data.shapes_train if split == "train" else data.shapes_val
         size = min(size, data.limit or size)
         with Bar(f"drawing the {split} shapes", size, "pictures", enabled=show) as bar:

@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 from deepinside.data.annotations import read_voc_xml
 from deepinside.data.folder import walk
 from deepinside.data.ilsvrc import ILSVRC
-from deepinside.doctor.finding import OK, WARN, Finding, some
+from deepinside.doctor.finding import OK, WARN, Finding
 from deepinside.doctor.pictures import spread_evenly
 from deepinside.errors import UserError
+from deepinside.words import some
 
 # What is odd -> what the readers make of it.
 ODD = {

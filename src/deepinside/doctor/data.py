@@ -7,12 +7,13 @@ from deepinside.data.ilsvrc import ILSVRC
 from deepinside.data.picture import Classes
 from deepinside.doctor.boxes import check_boxes
 from deepinside.doctor.files import check_files, scan
-from deepinside.doctor.finding import BLOCKS, WARN, Finding, some
+from deepinside.doctor.finding import BLOCKS, WARN, Finding
 from deepinside.doctor.labels import check_classes, check_order
 from deepinside.doctor.layout import Layout, check_layout, recognise
 from deepinside.doctor.pictures import check_pictures, spread_evenly
 from deepinside.errors import UserError
 from deepinside.progress import Bar
+from deepinside.words import some
 
 LOOSE = (
     "its pictures lie loose: add LOC_val_solution.csv or their XMLs, which tell class and boxes, "

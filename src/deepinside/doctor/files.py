@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepinside.data.folder import SUFFIXES
-from deepinside.doctor.finding import WARN, Finding, some
+from deepinside.doctor.finding import WARN, Finding
+from deepinside.words import some
 
 TOLD = 1000  # advance() is called after so many
 

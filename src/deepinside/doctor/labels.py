@@ -8,8 +8,9 @@ from deepinside.data.devkit import read_label_ids
 from deepinside.data.folder import PictureFolder
 from deepinside.data.ilsvrc import ILSVRC, imagenet_wnids
 from deepinside.data.picture import Classes
-from deepinside.doctor.finding import WARN, Finding, counted, some
+from deepinside.doctor.finding import WARN, Finding
 from deepinside.errors import UserError
+from deepinside.words import counted, some
 
 FEW = 10  # training pictures of a class
 KITS = ("", "devkit", "devkit/data", "ILSVRC2012_devkit_t12/data", "ILSVRC2014_devkit/data", "data", "ILSVRC")

@@ -8,7 +8,8 @@ from PIL import Image
 
 from deepinside.data.decode import decode
 from deepinside.data.picture import UnreadablePicture
-from deepinside.doctor.finding import BLOCKS, WARN, Finding, some
+from deepinside.doctor.finding import BLOCKS, WARN, Finding
+from deepinside.words import some
 
 KINDS = {"RGB": "colour", "L": "grey", "CMYK": "CMYK", "1": "grey", "P": "palette", "RGBA": "with alpha"}
 

@@ -9,9 +9,10 @@ from torchvision import models as zoo
 
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.picture import Classes
-from deepinside.doctor.finding import BLOCKS, OK, WARN, Finding, some
+from deepinside.doctor.finding import BLOCKS, OK, WARN, Finding
 from deepinside.errors import UserError
 from deepinside.models.build import OWN_NETS, build_convnet
+from deepinside.words import some
 
 
 def check_weights(model: ModelConfig, data_classes: Classes | None) -> list[Finding]:

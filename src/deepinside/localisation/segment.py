@@ -40,8 +40,8 @@ def segment(
     another energy, see `evidence`, and keeps every large part.
 
     A map with no pixel above its background quantile (a constant one) says nothing: the answer is the whole picture.
-    In a picture of one colour p = 1/2, but for rounding: seeds and smoothness decide. ValueError for wrong shapes, values that
-    are not finite or out of range, or a coverage without pixels.
+    In a picture of one colour p = 1/2, but for rounding: seeds and smoothness decide. ValueError for wrong shapes,
+    values that are not finite or out of range, or a coverage without pixels.
     """
     return object_box(image, saliency, preset, coverage, **overrides)[0]
 

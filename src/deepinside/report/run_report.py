@@ -47,6 +47,7 @@ def write_report(run: Run, file: Path) -> None:
         figure_rows=figure_rows(found),
         charts=main,
         more_charts=more,
+        box_curves=any(tag.startswith("localisation/") for chart in main for tag in chart.tags),
         errors=run.metrics.get("errors", {}),
         rules=KINDS,
         judges=judges_of(kept) or JUDGES,
@@ -61,6 +62,7 @@ def write_report(run: Run, file: Path) -> None:
         cuts=cuts(run),
         sanity=sanity(run),
         sanity_charts=sanity_charts(curves),
+        about_sanity=_about_sanity(run.metrics.get("sanity", run.metrics)),
         lists=_lists(run.metrics),
         changed=changed,
         settings=everything,
@@ -89,6 +91,21 @@ def _about_saliency(settings: Mapping[str, Any]) -> str:
     what = "class score" if score == "score" else score.replace("_", " ").replace("softmax", "soft-max")
     over = "" if settings.get("reduction", "max") == "max" else f"; {settings['reduction']} over the channels"
     return f"Which pixels the {what} hangs on, {how}{over}."
+
+
+def _about_sanity(results: Mapping[str, Any]) -> str:
+    blank = max((row.get("blank_maps", 0) for row in results.get("stages", ())), default=0)
+    about = (
+        "Maps that depend on what was learnt fall apart, down to chance, as the weights are randomised from the last "
+        "layer to the first (Adebayo et al. 2018). Chance: how alike the trained net\u2019s maps of different pictures "
+        "are."
+    )
+    if not blank:
+        return about
+    return (
+        f"{about} Up to {blank} of the {results['images']} maps are blank, as behind a ReLU that is shut: beside a map "
+        "that is not, their rank correlation counts as 0, below chance."
+    )
 
 
 def _about_class_models(settings: Mapping[str, Any]) -> str:

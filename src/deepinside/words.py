@@ -1,0 +1,14 @@
+"""Numbers and names within sentences."""
+
+from collections.abc import Sequence
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 class`, `1,000 classes`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def some(names: Sequence[str], shown: int = 3) -> str:
+    """`a, b, c and 5 more`."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
