@@ -108,6 +108,8 @@ def train(config: TrainConfig) -> None:
     data = PictureData(config.data, convnet, **pictures, seed=config.seed)
     module = Classifier(convnet, config.optim)
     say(f"{len(pictures['train'])} training and {len(pictures['val'])} validation pictures, {convnet.summary()}")
+    if getattr(pictures["val"], "set_apart", False):
+        say(f"  every tenth picture of a class is set apart for validation: {config.data.root} has no train/ and val/")
 
     final = replace(config, name=name, out=None, resume=None, overwrite=False)
     resumed = out / "checkpoints" / "last.ckpt" if config.resume else None

@@ -60,6 +60,19 @@ def test_every_tenth_picture_is_set_apart(tmp_path: Path) -> None:
     assert train.labels == [0] * 2 + [1] * 19 + [2] + [3] * 9
     many = [f"{i:02}" for i in range(21) if i not in (9, 19)]
     assert names(train) == ["00", "01", *many, "00", *(f"{i:02}" for i in range(9))]
+    assert train.set_apart
+    assert val.set_apart
+
+
+def test_a_split_of_ones_own_is_not_set_apart(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "train", {"cat": 2})
+    assert not PictureFolder(tmp_path, "train").set_apart
+
+
+def test_a_cls_loc_tree_is_not_a_class_called_ilsvrc(tmp_path: Path) -> None:
+    trees.save(tmp_path / "ILSVRC/Data/CLS-LOC/train/n01440764/n01440764_1.JPEG")
+    with pytest.raises(UserError, match=r"is an ILSVRC tree: data\.name=ilsvrc"):
+        PictureFolder(tmp_path, "train")
 
 
 def test_nested_hidden_and_other_files(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_maps_without_an_order_have_no_figure(tmp_path: Path) -> None:
     assert callback.results["stages"][0]["blank_maps"] == 2
     told = {str(column.header): [*column.cells] for column in sanity_table(callback.results).columns}
     assert told["blank maps"] == ["2", "2", "0", ""]  # the last stage has fresh weights throughout; then chance
-    assert "Up to 2 of the 2 maps are blank" in _about_sanity(callback.results)
+    assert "Up to 2 of the 2 maps of a stage came out blank" in _about_sanity(callback.results)
     assert "blank" not in _about_sanity({})
     assert "centre_box" not in callback.results
     json.dumps(callback.results, allow_nan=False)

@@ -26,8 +26,8 @@ class PictureFolder:
 
     A class is a folder that holds a picture; its number is its place among the training folders' sorted names. Without
     split folders every tenth picture of each class, in sorted order, is validation, and the last one of a class of two
-    to nine pictures. `limit` keeps so many pictures, spread over the split. Raises UserError for a root without such
-    pictures or without the split.
+    to nine pictures (`set_apart`). `limit` keeps so many pictures, spread over the split. Raises UserError for a root
+    without such pictures or without the split, and for an ILSVRC tree.
     """
 
     has_boxes = False
@@ -35,6 +35,9 @@ class PictureFolder:
     def __init__(self, root: Path, split: str, limit: int | None = None) -> None:
         root = existing_folder(root)
         names, pictures = _split_pictures(root, split)
+        if names == ["ILSVRC"]:
+            raise UserError(f"{root} is an ILSVRC tree: data.name=ilsvrc")
+        self.set_apart = not any(_split_folder(root, part) for part in SPLITS)
         self.classes = Classes(tuple(names), tuple(names))
         files = [(path, label) for label, name in enumerate(names) for path in pictures.get(name, [])]
         if not files:

@@ -27,7 +27,7 @@ def class_models(run: Run) -> list[Group]:
     return _groups(
         Group("", "wall", prints(run.class_models.values(), told)),
         Group("As they grew while the net was trained", "strips", prints(sorted(folder.glob("growth/*.png")), told)),
-        Group("From the zero image to the result", "strips", prints(sorted(folder.glob("films/*.png")), told), True),
+        Group("From the start to the result", "strips", prints(sorted(folder.glob("films/*.png")), told), True),
         Group("Score, posterior and norm", "sheets", prints(folder.glob("traces.png"), "traces"), True),
     )
 

@@ -103,8 +103,8 @@ def _about_sanity(results: Mapping[str, Any]) -> str:
     if not blank:
         return about
     return (
-        f"{about} Up to {blank} of the {results['images']} maps are blank, as behind a ReLU that is shut: beside a map "
-        "that is not, their rank correlation counts as 0, below chance."
+        f"{about} Up to {blank} of the {results['images']} maps of a stage came out blank, as behind a shut ReLU: "
+        "beside a map that is not, their rank correlation counts as 0, below chance."
     )
 
 

@@ -69,8 +69,9 @@ def compare_runs(config: AnalyseConfig) -> None:
     write_json(out / FILE, made)
     write_comparison(out / "report.html", comparison, agreement, shown, models, curves, made)
     _print(comparison, agreement)
-    print(f"results: {out}   (comparison.json, report.html, kept/)")
+    print(f"results: {out}   (comparison.json, kept/)")
     print(f"look:    tensorboard --logdir {out} --samples_per_plugin images=100")
+    print(f"report:  {out / 'report.html'}")
 
 
 def difference_rows(comparison: Comparison, place: int) -> tuple[list[str], list[list[str]]]:
