@@ -169,7 +169,8 @@ def _draw(found: list[Cascaded], stages: list[list[str]]) -> Image.Image:
     for one in found:
         frame = one.picture.frame.permute(1, 2, 0).cpu().numpy()
         columns = [("picture", frame), *((name, heat(m)) for name, m in zip(titles, one.maps, strict=True))]
-        told = "  ".join("-" if blank else f"{value:.2f}" for value, blank in zip(one.spearman, one.blank, strict=True))
-        told += "   (-: a blank map)" if any(one.blank) else ""
+        told = "  ".join(
+            "blank" if blank else f"{value:.2f}" for value, blank in zip(one.spearman, one.blank, strict=True)
+        )
         strips.append(draw_strip(columns, f"{one.class_name}   rank correlation with the trained net's map: {told}"))
     return sheet(strips, 1)
