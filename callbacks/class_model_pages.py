@@ -12,7 +12,7 @@ from rich.table import Table
 from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import slug
 from callbacks.gathering import log_picture, save_picture
-from deepinside.plots import draw_class_model, draw_film, draw_traces, sheet, to_tensorboard
+from deepinside.plots import TILE, draw_class_model, draw_strip, draw_traces, sheet, to_tensorboard
 from deepinside.words import counted
 
 PAGE = 100  # class models on a contact sheet
@@ -27,8 +27,10 @@ def show_class_models(
     compared: Sequence[Found],
     results: Sequence[dict[str, Any]],
     mean: Mean,
+    steps: int,
 ) -> None:
-    """Everything into TensorBoard, with a `folder` also into files. `compared`: the same classes, other objective."""
+    """Everything into TensorBoard, with a `folder` also into files. `compared`: the same classes, other objective;
+    steps: how many the ascent was to take."""
     tiles = [draw_class_model(f.picture(mean), _caption(r)) for f, r in zip(found, results, strict=True)]
     pages = [tiles[i : i + PAGE] for i in range(0, len(tiles), PAGE)]
     for number, page in enumerate(pages):
@@ -41,7 +43,8 @@ def show_class_models(
         _log(trainer, "class_models/pictures", tile, item.index)
         save_picture(tile, folder / "pictures" / file)
         if len(item.frames):
-            film = draw_film(item.film(mean), name)
+            frames = [frame.permute(1, 2, 0).numpy() for frame in item.film(mean)]
+            film = draw_strip(list(zip(item.film_titles(steps), frames, strict=True)), name, TILE // 2)
             _log(trainer, "class_models/films", film, item.index)
             save_picture(film, folder / "films" / file)
     some = list(zip(names, found, strict=True))[:TRACED]

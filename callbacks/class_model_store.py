@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from callbacks.film_strips import shrink
-from deepinside.class_model import PRESETS, Numbers, class_model_picture, optimise_class_models, preset
+from deepinside.class_model import PRESETS, Numbers, class_model_picture, frame_steps, optimise_class_models, preset
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
@@ -52,6 +52,13 @@ class Found:
         if isinstance(mean, Tensor) and mean.ndim == 3:
             mean = shrink(mean, self.frames.shape[-1])
         return torch.stack([class_model_picture(frame.float(), mean) for frame in self.frames])
+
+    def film_titles(self, steps: int) -> list[str]:
+        """Where each frame was seen, in an ascent that was to take so many steps from the zero image, or from noise."""
+        taken = self.traces.shape[1]
+        seen = [min(step, taken) for step in frame_steps(steps, len(self.frames))] + [taken]
+        start = "noise" if self.frames[0].any() else "zero image"
+        return [f"step {step}" if step else start for step in seen]
 
 
 def chosen_numbers(settings: ClassModelsConfig, objective: str | None = None) -> Numbers:

@@ -187,7 +187,8 @@ class ClassModels(Monitor):
         ordered, compared = self._gather(convnet)
         if trainer.is_global_zero and ordered:
             names = [line["class"] for line in self.results]
-            show_class_models(trainer, self.folder, names, ordered, compared, self.results, self._mean(convnet))
+            mean, steps = self._mean(convnet), chosen_numbers(self.settings).steps
+            show_class_models(trainer, self.folder, names, ordered, compared, self.results, mean, steps)
         return ordered
 
     def _gather(self, convnet: ConvNet) -> tuple[list[Found], list[Found]]:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +219,15 @@ def test_the_frames_of_a_large_mean_image_are_small() -> None:
     image, frames = torch.zeros(3, 224, 224).half(), torch.zeros(2, 3, 112, 112).half()
     found = class_model_store.Found(0, "score", image, 0.0, 0.0, 0.0, False, torch.zeros(3, 1), frames)
     assert found.film(torch.full((3, 224, 224), 0.2)).unique().tolist() == [51]
+
+
+def test_frames_of_a_film_say_where_they_were_seen() -> None:
+    """A class that converged before shows its result from then on; the zero image is none where it has no gradient."""
+    frames, traces = torch.zeros(5, 3, 8, 8).half(), torch.zeros(3, 30)
+    found = class_model_store.Found(0, "score", frames[0], 0.0, 0.0, 0.0, False, traces, frames)
+    assert found.film_titles(48) == ["zero image", "step 3", "step 12", "step 27", "step 30"]
+    assert replace(found, frames=frames + 1).film_titles(30) == ["noise", "step 2", "step 8", "step 17", "step 30"]
+    assert replace(found, frames=frames[:1]).film_titles(30) == ["step 30"]
 
 
 def test_a_diverged_class_model_is_told_and_not_kept(tmp_path: Path) -> None:

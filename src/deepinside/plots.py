@@ -147,16 +147,6 @@ def draw_class_model(image: Tensor, caption: str) -> Image.Image:
     return _captioned(_tile(_pixels(image)), caption)
 
 
-def draw_film(frames: Tensor, caption: str) -> Image.Image:
-    """How a class model came about: uint8 (F, 3, h, w) in a row, the zero image first, the result last.
-
-    Small ones are enlarged to about half a tile.
-    """
-    strip = Image.fromarray(np.concatenate([_pixels(frame) for frame in frames], axis=1))
-    zoom = max(1, round(TILE / 2 / strip.height))
-    return _captioned(strip.resize((strip.width * zoom, strip.height * zoom), Image.Resampling.BICUBIC), caption)
-
-
 def draw_strip(columns: Sequence[tuple[str, Pixels]], caption: str, height: int = STRIP) -> Image.Image:
     """Small tiles in a row, each a title and uint8 (h, w, 3), with the caption below: one thing at many times."""
     return _captioned(_row([(title, _tile(pixels, height)) for title, pixels in columns]), caption)

@@ -1,6 +1,7 @@
 """Class models: the picture that maximises a class score (paper, section 2), from separate, exchangeable parts."""
 
 from deepinside.attribution.scores import class_score, log_posterior, posterior
+from deepinside.class_model.ascent import frame_steps
 from deepinside.class_model.display import class_model_picture
 from deepinside.class_model.optimise import ClassModels, optimise_class_models
 from deepinside.class_model.parameterisation import Fourier, Parameterisation, Pixels
@@ -21,6 +22,7 @@ __all__ = [
     "class_model_picture",
     "class_score",
     "compose",
+    "frame_steps",
     "jitter",
     "log_posterior",
     "optimise_class_models",

@@ -39,9 +39,10 @@ class Plan:
         shares = [2 ** (octave + 1 - self.octaves) for octave in range(self.octaves)]
         return [(max(1, round(height * share)), max(1, round(width * share))) for share in shares]
 
-    def frame_steps(self) -> list[int]:
-        """After how many steps a frame is kept; the last frame is the result."""
-        return [round(self.steps * (i / max(1, self.frames - 1)) ** 2) for i in range(self.frames - 1)]
+
+def frame_steps(steps: int, frames: int) -> list[int]:
+    """After how many of the steps each frame but the last, which is the result, is kept."""
+    return [round(steps * (i / max(1, frames - 1)) ** 2) for i in range(frames - 1)]
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Ascent:
         while self.step < until and (self.taken == plan.steps).any():
             drawn = _resize(pieces.parameterisation.decode(parameters, size), plan.size)
             images = drawn.detach()
-            if self.step in plan.frame_steps():
+            if self.step in frame_steps(plan.steps, plan.frames):
                 self._keep(images)
             down = self._descent(images)
             parameters.grad = down if drawn is parameters else torch.autograd.grad(drawn, parameters, down)[0]
