@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepinside.config import TrainConfig, recipe_name
-from deepinside.config.help import training_help
+from deepinside.config.help import check_training_heeds, training_help
 from deepinside.config.options import options
 from deepinside.errors import UserError
 from deepinside.folders import check_out, check_run, clear_last_looks, clear_run, newest_run
@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> None:
     run = newest_run(Path("runs"), "resume") if resumed == "latest" else Path(resumed) if resumed else None
     below = check_run(run, "resume") / "config.yaml" if run else None
     config = load_config(TrainConfig, arguments, RECIPES, below)
+    check_training_heeds(arguments)
     moved = config.out or config.overwrite or given_value(TrainConfig, arguments, "name")
     if config.resume != resumed or (run and moved):
         raise UserError("resume=FOLDER stands on the command line, without out, name and overwrite: it is the same run")
@@ -110,6 +111,9 @@ def train(config: TrainConfig) -> None:
     say(f"{len(pictures['train'])} training and {len(pictures['val'])} validation pictures, {convnet.summary()}")
     if getattr(pictures["val"], "set_apart", False):
         say(f"  every tenth picture of a class is set apart for validation: {config.data.root} has no train/ and val/")
+
+    if config.localisation.enabled and not pictures["val"].has_boxes:
+        say("  the validation pictures have no boxes: classes are measured, boxes are not")
 
     final = replace(config, name=name, out=None, resume=None, overwrite=False)
     resumed = out / "checkpoints" / "last.ckpt" if config.resume else None

@@ -9,20 +9,20 @@ from torch import Tensor
 
 from callbacks.gathering import gather, spread
 from callbacks.kept import keep_files
-from deepinside.classifier import Classifier
+from deepinside.classifier import ERRORS, Classifier
 from deepinside.data.module import PictureData, WholePicture
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError
-from deepinside.metrics import mean_intervals
+from deepinside.metrics import mean_intervals, possible_errors
 from deepinside.records import FILE, Guess, PictureRecord, write_records
 
 GUESSES = 5
-ERRORS = ("top1_error", "top5_error")
 
 
 class Classified(Callback):
     """At test, `results` is what metrics.json holds of a Classifier's errors of the centre crop, with 95% bootstrap
-    intervals: {"images", "classification": {top1_error, top5_error}, "intervals": {"classification"}}.
+    intervals: {"images", "classification": {top1_error, top5_error}, "intervals": {"classification"}}, top5_error of
+    nets with more than five classes.
 
     The folder gets pictures.jsonl, a line for each picture that was measured (one with a label), and `kept` pictures
     spread over the split in kept/. Boxes and maps there are none of: that is `Localisation`. Raises UserError on
@@ -63,11 +63,12 @@ class Classified(Callback):
         if not trainer.is_global_zero:
             return
         write_records(self.folder / FILE, records)
-        errors = np.array([[record.classification[name] for name in ERRORS] for record in records])
+        names = list(records[0].classification)
+        errors = np.array([list(record.classification.values()) for record in records])
         self.results = {
             "images": len(records),
-            "classification": dict(zip(ERRORS, errors.mean(0).tolist(), strict=True)),
-            "intervals": {"classification": mean_intervals(ERRORS, errors)},
+            "classification": dict(zip(names, errors.mean(0).tolist(), strict=True)),
+            "intervals": {"classification": mean_intervals(names, errors)},
         }
 
 
@@ -76,6 +77,7 @@ def _records(classes: Classes, pictures: list[WholePicture], scores: Tensor) -> 
     best = scores.topk(min(GUESSES, scores.shape[1])).indices  # the Classifier's own, so that equal scores fall alike
     posteriors = scores.float().softmax(1).gather(1, best).tolist()
     names = [name.split(",")[0] for name in classes.names]
+    told = [name for name in ERRORS if name in possible_errors(len(classes))]
     return [
         PictureRecord(
             index=picture.index,
@@ -84,12 +86,9 @@ def _records(classes: Classes, pictures: list[WholePicture], scores: Tensor) -> 
             class_id=classes.ids[picture.label],
             class_name=names[picture.label],
             boxes=picture.boxes.tolist(),
-            guesses=[Guess(classes.ids[c], names[c], p, None) for c, p in zip(guessed, told, strict=True)],
+            guesses=[Guess(classes.ids[c], names[c], p, None) for c, p in zip(guessed, chances, strict=True)],
             known_box=None,
-            classification={
-                "top1_error": float(guessed[0] != picture.label),
-                "top5_error": float(picture.label not in guessed),
-            },
+            classification={name: float(picture.label not in guessed[: int(name[3])]) for name in told},
         )
-        for picture, guessed, told in zip(pictures, best.tolist(), posteriors, strict=True)
+        for picture, guessed, chances in zip(pictures, best.tolist(), posteriors, strict=True)
     ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deepinside.data.module import WholePicture
 from deepinside.localisation.locate import Located
-from deepinside.metrics import ERRORS, MEASURES, PictureScore, score_guesses
+from deepinside.metrics import ERRORS, MEASURES, PictureScore, possible_errors, score_guesses
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import grey_map
 from deepinside.records import Guess, PictureRecord
@@ -33,6 +33,7 @@ def make_record(
     ids, names = convnet.classes.ids, [name.split(",")[0] for name in convnet.classes.names]
     overlaps, right = score_guesses(picture.label, found.classes, boxes, picture.boxes)
     judged = len(picture.boxes) > 0
+    errors = dict(zip(ERRORS, score.classes.tolist(), strict=True))
     guesses = [
         Guess(ids[c], names[c], posterior, box, overlap if judged else None, hit if judged else None)
         for c, posterior, box, overlap, hit in zip(
@@ -53,7 +54,7 @@ def make_record(
         boxes=picture.boxes.tolist(),
         guesses=guesses,
         known_box=known.tolist(),
-        classification=_told(ERRORS, score.classes),
+        classification={name: errors[name] for name in possible_errors(len(ids))},
         localisation={} if score.rows is None else _told(MEASURES, score.rows[0]),
         first_guess=kinds[0],
         class_known=kinds[1],

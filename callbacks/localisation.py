@@ -19,7 +19,7 @@ from deepinside.config import LocalisationConfig
 from deepinside.data.devkit import read_blacklist, read_label_ids
 from deepinside.data.module import WholePicture
 from deepinside.errors import UserError
-from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, summarise
+from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, possible_errors, summarise
 from deepinside.models.convnet import ConvNet
 from deepinside.predictions import write_csv, write_submission
 from deepinside.records import FILE, write_records
@@ -127,7 +127,8 @@ class Localisation(Monitor):
             raise RuntimeError("a picture was evaluated twice: the evaluation sampler must not pad")
         if not trainer.is_global_zero:
             return
-        self.results = _results(measured, outcomes, seconds)
+        classes = len(convnet_of(pl_module, self.given).classes)
+        self.results = _results(measured, outcomes, classes, seconds)
         if "localisation" not in self.results:
             log.warning("none of the pictures measured has a box of its class: only the classification is scored")
         log_numbers(trainer, _curves(measured, "test_localisation"))  # other pictures, so another curve
@@ -170,7 +171,7 @@ def _curves(measured: dict[str, Any], tag: str) -> dict[str, float]:
     }
 
 
-def _results(measured: dict[str, Any], outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
+def _results(measured: dict[str, Any], outcomes: list[Outcome], classes: int, seconds: float) -> dict[str, Any]:
     boxed = [outcome for outcome in outcomes if outcome.hits is not None]
     gathered = Outcomes(
         [outcome.score for outcome in outcomes],
@@ -179,6 +180,9 @@ def _results(measured: dict[str, Any], outcomes: list[Outcome], seconds: float) 
         [outcome.class_known for outcome in boxed],
     )
     found = summarise(measured, gathered)
+    for part in (found, found["intervals"]):
+        if "classification" in part:
+            part["classification"] = {name: part["classification"][name] for name in possible_errors(classes)}
     found["classification"] |= {"crops": 10}
     return found | {
         "seconds": round(seconds, 2),

@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 import analyse
+import train
 from deepinside.config import TASKS, AnalyseConfig, TrainConfig, recipe_name
-from deepinside.config.help import SECTIONS, TASK_HELP, TRAINING_ONLY, analysis_help, check_heeded, training_help
+from deepinside.config.help import (
+    LOOKING_ONLY,
+    SECTIONS,
+    TASK_HELP,
+    TRAINING_ONLY,
+    analysis_help,
+    check_heeded,
+    training_help,
+)
 from deepinside.config.options import options
 from deepinside.data.module import open_split
 from deepinside.errors import UserError
@@ -166,7 +175,7 @@ def test_help_of_a_task_has_its_keys_alone_and_the_table_has_no_dead_ones() -> N
         assert any(key.startswith(pattern) if pattern.endswith(".") else key == pattern for key in keys), pattern
     sections = {key.rpartition(".")[0] for schema in (TrainConfig, AnalyseConfig) for key, _ in options(schema)}
     assert sections <= set(SECTIONS)
-    assert training_help(TrainConfig, "").count("\n  ") == len(list(options(TrainConfig)))
+    assert training_help(TrainConfig, "").count("\n  ") == len(list(options(TrainConfig))) - len(LOOKING_ONLY)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +200,13 @@ def test_what_a_task_does_not_heed_is_refused(arguments: str, said: str) -> None
         analyse.main(arguments.split())
     assert "--help" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_training_does_not_heed_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"class_models.judge has no effect on training; python analyse.py task=class_m"
+    ):
+        train.main(["trainer.max_epochs=1", "class_models.judge=other.pth"])
 
 
 def test_files_may_hold_what_another_task_heeds(tmp_path: Path) -> None:

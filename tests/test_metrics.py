@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepinside.boxes import centre_box, from_inclusive
-from deepinside.metrics import ERRORS, MEASURES, LocalisationError, score_guesses, score_picture
+from deepinside.metrics import ERRORS, MEASURES, LocalisationError, possible_errors, score_guesses, score_picture
 
 SIZE = (100, 100)
 TRUTH = torch.tensor([[0.0, 0.0, 40.0, 40.0], [50.0, 50.0, 100.0, 100.0]])
@@ -72,6 +72,12 @@ def test_one_right_guess_of_five_is_enough_for_the_top_5() -> None:
     assert rows(metric)["top5_error"] == 0
     assert metric.compute()["classification"] == dict.fromkeys(ERRORS, 0.0) | {"top1_error": 1, "top2_error": 1}
     assert [rows(metric)[f"top{k}_error"] for k in range(1, 6)] == [1, 1, 1, 0, 0]
+
+
+def test_k_guesses_of_k_classes_make_no_error() -> None:
+    assert possible_errors(6) == possible_errors(1000) == list(ERRORS)
+    assert possible_errors(5) == ["top1_error", "top2_error", "top3_error", "top4_error"]
+    assert possible_errors(2) == possible_errors(1) == ["top1_error"]
 
 
 def test_no_guess_at_all_is_an_error() -> None:

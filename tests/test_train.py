@@ -27,6 +27,7 @@ from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.predictions import read_csv
 from deepinside.records import read_records
+from deepinside.runs import open_run
 
 from . import trees
 
@@ -520,7 +521,8 @@ def test_mistakes_end_in_one_line(trained: Path, arguments: tuple[str, ...], wor
 
 
 def test_fine_tuning_on_a_real_tree_with_a_broken_picture(tmp_path: Path) -> None:
-    """Three classes, a file of weights with a thousand, one validation picture broken: it is told, boxes are scored."""
+    """Three classes, a file of weights with a thousand, one validation picture broken: it is told, boxes are scored.
+    With three guesses no class can be missed: no such error is told, but that of their boxes is."""
     root, weights, out = trees.official(tmp_path / "tree"), tmp_path / "weights.pth", tmp_path / "run"
     broken = root / "ILSVRC" / "Data" / "CLS-LOC" / "val" / "ILSVRC2012_val_00000002.JPEG"
     broken.write_bytes(broken.read_bytes()[:200])
@@ -535,6 +537,13 @@ def test_fine_tuning_on_a_real_tree_with_a_broken_picture(tmp_path: Path) -> Non
     assert "ILSVRC2012_val_00000002" in done.stderr
     metrics = read_json(out / "metrics.json")
     assert (metrics["images"], metrics["localisation"]["images"], len(metrics["unreadable"])) == (2, 2, 1)
+    errors = [f"top{k}_error" for k in (1, 2)]
+    for part in (metrics["classification"], metrics["intervals"]["classification"]):
+        assert [name for name in part if name.endswith("_error")] == errors
+    assert "top5_error" in metrics["localisation"]
+    assert [list(record.classification) for record in open_run(out).pictures] == [errors] * 2
+    tags = EventAccumulator(str(out)).Reload().Tags()["scalars"]
+    assert {tag for tag in tags if tag.startswith(("val/top", "test/top"))} == {"val/top1_error", "test/top1_error"}
     before, after = (torch.load(path, weights_only=True) for path in (weights, out / "checkpoints" / "last.ckpt"))
     state = after["state_dict"]
     assert torch.equal(before["features.0.weight"], state["convnet.net.features.0.weight"])
@@ -548,7 +557,8 @@ def test_a_folder_without_boxes_is_classified(tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes()[:200])
     small = ("data.crop=64", "data.resize=70", "data.workers=0", "trainer.max_epochs=1", "trainer.accelerator=cpu")
     out = tmp_path / "run"
-    run("train.py", "data.name=folder", f"data.root={root}", "model.name=squeezenet1_1", *small, f"out={out}")
+    done = run("train.py", "data.name=folder", f"data.root={root}", "model.name=squeezenet1_1", *small, f"out={out}")
+    assert "the validation pictures have no boxes: classes are measured, boxes are not" in done.stdout
     metrics = read_json(out / "metrics.json")
     assert metrics["images"] == 2
     assert set(metrics) == {"images", "classification", "intervals", "sanity", "unreadable"}

@@ -14,25 +14,29 @@ from torchmetrics import MeanMetric, SumMetric
 from deepinside.config import OptimConfig
 from deepinside.data.module import UNREADABLE
 from deepinside.errors import UserError
+from deepinside.metrics import possible_errors
 from deepinside.models.convnet import ConvNet
 
-MEASURES = ("loss", "top1_error", "top5_error")
+ERRORS = ("top1_error", "top5_error")
 
 
 class Classifier(LightningModule):
     """Trains a ConvNet on batches {image (N, 3, H, W) in [0, 1], label (N,)} and measures its errors.
 
     Loss: mean over readable pictures of -log softmax(S(I))_label. Logs `train/loss`, `val/*` and `test/*`:
-    `loss`, `top1_error`, `top5_error` in [0, 1], and `images`, how many were measured: exact over any number of
-    processes. SGD with momentum and the
-    recipe of Krizhevsky et al. 2012 (section 5) by default; schedules `plateau`, `step`, `cosine`.
+    `loss`, `top1_error` and, of nets with more than five classes, `top5_error` in [0, 1], and `images`, how many were
+    measured: exact over any number of processes. SGD with momentum and the recipe of Krizhevsky et al. 2012 (section 5)
+    by default; schedules `plateau`, `step`, `cosine`.
     """
 
     def __init__(self, convnet: ConvNet, optim: OptimConfig | None = None) -> None:
         super().__init__()
         self.convnet, self.optim = convnet, optim or OptimConfig()
-        self.means = nn.ModuleDict({f"{stage}_{name}": MeanMetric() for stage in ("val", "test") for name in MEASURES})
-        self.images = nn.ModuleDict({stage: SumMetric() for stage in ("val", "test")})
+        possible = possible_errors(len(convnet.classes))
+        self.measures = ["loss", *(name for name in ERRORS if name in possible)]
+        stages = ("val", "test")
+        self.means = nn.ModuleDict({f"{stage}_{name}": MeanMetric() for stage in stages for name in self.measures})
+        self.images = nn.ModuleDict({stage: SumMetric() for stage in stages})
         if self.optim.freeze:
             convnet.requires_grad_(False)
             for parameter in convnet.head_parameters():
@@ -77,7 +81,7 @@ class Classifier(LightningModule):
         images = cast(SumMetric, self.images[stage])
         images.update(known.sum())
         self.log(f"{stage}/images", images, on_step=False, on_epoch=True)
-        for name in MEASURES:
+        for name in self.measures:
             mean = cast(MeanMetric, self.means[f"{stage}_{name}"])
             mean.update(values[name].float() if values else 0.0, weight=1.0 if values else 0.0)
             self.log(f"{stage}/{name}", mean, prog_bar=name == "top1_error", on_step=False, on_epoch=True)

@@ -55,6 +55,8 @@ TRAINING_ONLY = (
     *("-class_models.warm_start", "-localisation.images", "-localisation.enabled"),
 )
 
+LOOKING_ONLY = ("-class_models.judge", "-class_models.judge_name")
+
 TASK_HELP = {
     "class_model": TaskHelp(
         "Climbs from the zero image to the picture I that maximises S_c(I) - lambda ||I||^2, for any number of "
@@ -145,8 +147,15 @@ weights: class_models.preset=natural); what those leave open is as below."""
 
 
 def training_help(schema: type, usage: str) -> str:
-    """Every key of train.py, by section."""
-    return f"{usage}\n{_keys(schema, None)}"
+    """The keys that train.py heeds, by section."""
+    return f"{usage}\n{_keys(schema, (*(key for key, _ in options(schema)), *LOOKING_ONLY))}"
+
+
+def check_training_heeds(arguments: Sequence[str]) -> None:
+    """Raises UserError for the first of the `key=value`s that is of use to analyse.py alone."""
+    for key in (argument.partition("=")[0] for argument in arguments):
+        if f"-{key}" in LOOKING_ONLY:
+            raise UserError(f"{key} has no effect on training; python analyse.py task=class_model run=... heeds it")
 
 
 def analysis_help(task: str | None) -> str:

@@ -7,6 +7,7 @@ from deepinside.metrics.localisation import (
     ROWS,
     LocalisationError,
     PictureScore,
+    possible_errors,
     score_guesses,
     score_picture,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "centre_hits",
     "guess_error",
     "mean_intervals",
+    "possible_errors",
     "score_guesses",
     "score_picture",
     "summarise",

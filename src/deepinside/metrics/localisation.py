@@ -29,6 +29,12 @@ MEASURES = (*ERRORS[:2], *KNOWN, "mean_iou", "pointing_game", "saliency_mass", *
 _RANKS = [int(name[3]) for name in ERRORS]
 
 
+def possible_errors(classes: int) -> list[str]:
+    """Those of ERRORS that the guesses of a net with so many classes can make: one of k guesses among k classes is
+    right. top1_error is always one of them."""
+    return [name for name, k in zip(ERRORS, _RANKS, strict=True) if k == 1 or k < classes]
+
+
 @dataclass(frozen=True)
 class PictureScore:
     """What one picture adds: `classes`, float64 (5,), its classification errors in the order of ERRORS; `rows`, float64
