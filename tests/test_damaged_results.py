@@ -106,6 +106,14 @@ def test_metrics_with_holes(metrics: dict[str, Any], folder: Path) -> None:
     assert ('value="0.25"' in report(folder)) == ("classification" not in metrics)
 
 
+def test_one_figure_needs_no_table(folder: Path) -> None:
+    for errors in ({"top1_error": 0.25}, {"top1_error": 0.25, "top5_error": 0.125}):
+        (folder / "metrics.json").write_text(json.dumps({"classification": errors}))
+        page = report(folder)
+        assert "25.0" in page
+        assert (f"All {len(errors)} figures" in page) == (len(errors) > 1)
+
+
 def test_broken_tables_are_named(folder: Path) -> None:
     for name, content in (("metrics.json", "{"), ("metrics.json", "[]"), ("config.yaml", "a: ["), ("config.yaml", "")):
         before = (folder / name).read_text()
