@@ -307,6 +307,7 @@ def test_mean_image_of_the_training_pictures(trained: Path) -> None:
     torch.testing.assert_close(mean, (batch["image"].double() / 255).mean(0).float(), rtol=0, atol=1e-7)
     assert json.loads((trained / "mean_image" / "metrics.json").read_text())["images"] == 21
     assert (trained / "mean_image" / "mean_image.png").is_file()
+    assert 'src="mean_image.png"' in (trained / "mean_image" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("other", ["data.shapes_train=9", "data.limit=9", "data.resize=80", "weights"])

@@ -59,6 +59,11 @@ def sanity(run: Run) -> list[Group]:
     return _groups(Group("", "strips", prints(sorted(folder.glob("*.png")), "maps of nets with randomised weights")))
 
 
+def mean_image(run: Run) -> list[Group]:
+    """What task=mean_image found."""
+    return _groups(Group("", "wall", prints(run.folder.glob("mean_image.png"), "training pictures")))
+
+
 def prints(paths: Iterable[Path], what: str) -> list[dict[str, Any]]:
     """For the macro `prints`: path, width, height, and a text in its place: what it is, and of what by its name.
     Damaged files are left out."""

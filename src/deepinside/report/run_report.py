@@ -12,7 +12,7 @@ from deepinside.report.curves import charts, sanity_charts
 from deepinside.report.figures import figure_rows, figures, headlines
 from deepinside.report.gallery import JUDGES, cards, class_names, judges_of, kinds_of
 from deepinside.report.page import write_page
-from deepinside.report.prints import class_models, cuts, saliency, sanity
+from deepinside.report.prints import class_models, cuts, mean_image, saliency, sanity
 from deepinside.report.settings import settings
 from deepinside.runs import Run
 
@@ -55,6 +55,7 @@ def write_report(run: Run, file: Path) -> None:
         kinds=kinds_of(kept),
         classes=class_names(kept),
         about={card.record.index: card.about for card in kept},
+        mean_image=mean_image(run),
         class_models=class_models(run),
         about_class_models=_about_class_models(_section(run.config, "class_models")),
         saliency=saliency(run),
