@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
@@ -105,7 +106,8 @@ def train(config: TrainConfig) -> None:
         )
     for source in pictures.values():
         check_readable(source)
-    convnet = build_convnet(config.model, config.data, pictures["train"].classes, say)
+    tell = (lambda _: None) if config.resume else say  # of the file's weights, which the checkpoint's will replace
+    convnet = build_convnet(config.model, config.data, pictures["train"].classes, tell)
     data = PictureData(config.data, convnet, **pictures, seed=config.seed)
     module = Classifier(convnet, config.optim)
     say(f"{len(pictures['train'])} training and {len(pictures['val'])} validation pictures, {convnet.summary()}")
@@ -121,15 +123,14 @@ def train(config: TrainConfig) -> None:
     batches = max(1, len(pictures["train"]) // config.data.batch_size)  # small sets have a loss an epoch, too
     logged = replace(config.trainer, log_every_n_steps=min(config.trainer.log_every_n_steps, batches))
     trainer = make_trainer(logged, out, callbacks, own_samplers=True, resumed=resumed)
-    if trainer.is_global_zero:
-        clear_run(config, out)
+    held = clear_run(config, out) if trainer.is_global_zero else nullcontext()
 
     def what_is_left() -> str:
         if trainer.is_global_zero:
             write_json(out / FILE, provenance(started, out if resumed else None))
         return _how_to_go_on(out, trainer.max_epochs, measuring=trainer.state.fn == "test")
 
-    with if_stopped(what_is_left):
+    with held, if_stopped(what_is_left):
         _fit(trainer, module, data, resumed)
         if trainer.is_global_zero:
             save_config(final, out / "config.yaml")  # of a run that had nothing left to train, too

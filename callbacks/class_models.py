@@ -51,7 +51,7 @@ class ClassModels(Monitor):
         self,
         settings: ClassModelsConfig | None = None,
         classes: Sequence[int] | None = None,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         *,
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
@@ -62,7 +62,8 @@ class ClassModels(Monitor):
         self.settings = settings or ClassModelsConfig(every=1)
         some = self.settings.count if classes is None else len(classes)
         super().__init__(self.settings.every if some else 0, self.settings.unit, max_overhead, pictures)
-        self.chosen, self.folder = classes, folder
+        self.chosen = classes
+        self.folder = folder = Path(folder) if folder else None
         self.mean_image, self.judge, self.progress = mean_image, judge, progress
         self.objectives = [chosen_numbers(self.settings).objective]
         if self.settings.compare and self.settings.compare not in self.objectives:

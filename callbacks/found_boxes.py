@@ -12,6 +12,7 @@ from callbacks.gathering import gather, log_picture, panel_file, save_picture, s
 from callbacks.outcomes import Rows, find
 from deepinside.classifier import Classifier
 from deepinside.config import LocalisationConfig
+from deepinside.errors import UserError
 from deepinside.plots import draw_explanation, sheet
 from deepinside.predictions import write_csv
 from deepinside.words import counted
@@ -29,6 +30,10 @@ class FoundBoxes(Callback):
         self.settings, self.folder = settings, folder
         self.found: list[tuple[int, Rows, Image.Image | None]] = []
         self.results: list[dict[str, Any]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, Classifier):
+            raise UserError("FoundBoxes works on deepinside's Classifier alone")
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int

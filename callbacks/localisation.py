@@ -54,12 +54,13 @@ class Localisation(Monitor):
     def __init__(
         self,
         settings: LocalisationConfig | None = None,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         *,
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
     ) -> None:
-        self.settings, self.folder = settings or LocalisationConfig(every=1), folder
+        self.settings = settings or LocalisationConfig(every=1)
+        self.folder = Path(folder) if folder else None
         super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures)
         self.error, self.max_box = LocalisationError(), MaxBoxAccuracy()
         self.outcomes: list[Outcome] = []
@@ -71,7 +72,7 @@ class Localisation(Monitor):
 
     def begin(self, trainer: Trainer, convnet: ConvNet) -> None:
         if self.given is not None:
-            if not any(len(boxes) for boxes in self.given.boxes or ()):
+            if self.given.boxes is None or not any(len(boxes) for boxes in self.given.boxes):
                 raise UserError("Localisation needs the objects' boxes: Pictures(..., boxes=[tensor (M, 4), ...])")
             if int(self.given.labels.max()) < 0:
                 raise UserError("Localisation needs the classes of pictures: all labels of Pictures are unknown (-1)")

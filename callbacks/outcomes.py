@@ -170,9 +170,9 @@ def _explanation(convnet: ConvNet, picture: WholePicture, found: Located, kind: 
     judged = ""
     if kind:  # rounded down: an IoU of 0.498 is wrong
         judged = f": {kind.replace('_', ' ')}, IoU {math.floor(100 * iou(known[None], picture.boxes).max()) / 100:.2f}"
-    caption = best if picture.label < 0 else f"{names[picture.label]}{judged}   first guess: {best}"
+    own = f"{names[picture.label]}{judged}   first guess" if picture.label >= 0 else picture.name
     boxes = found.box[None], truth
-    return Explanation(picture.frame, found.saliency, caption, found.mask, *boxes, found.seeds, found.evidence)
+    return Explanation(picture.frame, found.saliency, f"{own}: {best}", found.mask, *boxes, found.seeds, found.evidence)
 
 
 def _size(frame: Tensor) -> tuple[int, int]:

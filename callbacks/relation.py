@@ -40,6 +40,10 @@ class Relation(Callback):
         self.found: list[tuple[dict[str, Any], list[LayerRelation], Image.Image]] = []
         self.results: dict[str, Any] = {}
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, Classifier):
+            raise UserError("Relation works on deepinside's Classifier alone")
+
     def on_predict_batch_end(
         self,
         trainer: Trainer,

@@ -43,14 +43,14 @@ class SaliencyMaps(Monitor):
     def __init__(
         self,
         settings: SaliencyConfig | None = None,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         *,
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
     ) -> None:
         self.settings = settings or SaliencyConfig()
         super().__init__(self.settings.every if self.settings.images else 0, self.settings.unit, max_overhead, pictures)
-        self.folder = folder
+        self.folder = folder = Path(folder) if folder else None
         self.kept = Looks(folder / "looks" if folder else None)
         self.strips = [self.kept]
         self.shown: Shown = []

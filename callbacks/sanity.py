@@ -45,14 +45,15 @@ class Randomisation(Callback):
         settings: SanityConfig | None = None,
         saliency: SaliencyConfig | None = None,
         localisation: LocalisationConfig | None = None,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         *,
         pictures: Pictures | None = None,
         seed: int = 0,
         progress: bool = False,
     ) -> None:
         self.settings, self.saliency = settings or SanityConfig(), saliency or SaliencyConfig()
-        self.localisation, self.folder, self.given, self.seed = localisation, folder, pictures, seed
+        self.folder = Path(folder) if folder else None
+        self.localisation, self.given, self.seed = localisation, pictures, seed
         self.progress = progress
         listed = localisation.blacklist if localisation else None
         self.blacklist = read_blacklist(Path(listed)) if listed else set()

@@ -45,18 +45,32 @@ class Pictures:
             raise UserError("Pictures: images must be uint8 or in [0, 1]: as they are before mean and std are applied")
         if self.labels.shape != (count,) or self.labels.is_floating_point():
             raise UserError(f"Pictures: {count} images need as many class indices, not {tuple(self.labels.shape)}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        single = any(isinstance(given, int | float) for given in (self.mean, self.std))
+        if single or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise UserError("Pictures: mean and std must have 3 numbers each, std above 0")
-        if not 0 <= min(self.mean) <= max(self.mean) <= 1:
+        if not 0 <= min(self.mean) <= max(self.mean) <= 1 or max(self.std) > 1:
             raise UserError("Pictures: mean is of pictures in [0, 1], as is std: divide those of 0 to 255 by 255")
-        if self.boxes is not None and (len(self.boxes) != count or any(b.shape[1:] != (4,) for b in self.boxes)):
-            raise UserError(f"Pictures: {count} images need as many boxes, each a tensor (M, 4)")
-        for boxes in self.boxes or ():
-            if not (boxes[:, :2] < boxes[:, 2:]).all():
-                raise UserError("Pictures: a box is (x0, y0, x1, y1) with x0 < x1 and y0 < y1, in pixels")
+        self._check_boxes()
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def _check_boxes(self) -> None:
+        count, (height, width) = len(self.images), self.images.shape[2:]
+        if self.boxes is not None and (len(self.boxes) != count or any(b.shape[1:] != (4,) for b in self.boxes)):
+            raise UserError(f"Pictures: {count} images need as many boxes, each a tensor (M, 4)")
+        for name, boxes in _named(self.boxes):
+            if not len(boxes):
+                continue
+            if not (boxes[:, :2] < boxes[:, 2:]).all():
+                raise UserError("Pictures: a box is (x0, y0, x1, y1) with x0 < x1 and y0 < y1, in pixels")
+            # Rounded edges may lie a pixel outside; where no edge is above 1 they are shares of the sides.
+            if boxes.min() < -1 or boxes[:, 2].max() > width + 1 or boxes[:, 3].max() > height + 1:
+                raise UserError(f"Pictures: {name} reaches out of its picture, {width} wide and {height} high")
+            if boxes.max() <= 1:
+                raise UserError(
+                    f"Pictures: {name} is within one pixel: boxes are in pixels, not in shares of the sides"
+                )
 
     def picture(self, i: int) -> WholePicture:
         """Picture `i` as evaluation gets it."""
@@ -68,7 +82,7 @@ class Pictures:
 
 
 def _named(boxes: Sequence[Tensor] | None) -> list[tuple[str, Tensor]]:
-    return [(f"boxes[{i}]", each) for i, each in enumerate(boxes or ())]
+    return [(f"boxes[{i}]", each) for i, each in enumerate(() if boxes is None else boxes)]
 
 
 def require_pictures(
@@ -110,11 +124,10 @@ def convnet_of(module: LightningModule, pictures: Pictures | None) -> ConvNet:
         convnet = ConvNet(name, module, preprocessing, Classes((), ()), ())
     count = _count_scores(convnet, name, side)
     names = tuple(pictures.class_names or map(str, range(count)))
-    if len(names) != count or int(pictures.labels.max()) >= count:
-        raise UserError(
-            f"Pictures: {name} gives {count} scores, but there are {len(names)} class_names"
-            f" and labels up to {int(pictures.labels.max())}"
-        )
+    if len(names) != count:
+        raise UserError(f"Pictures: {name} gives {count} scores, but there are {len(names)} class_names")
+    if (label := int(pictures.labels.max())) >= count:
+        raise UserError(f"Pictures: {name} gives {count} scores, so labels are 0 to {count - 1}, not {label}")
     convnet.classes = Classes(tuple(map(str, range(count))), names)
     return convnet
 

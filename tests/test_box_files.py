@@ -222,12 +222,16 @@ def test_the_two_numberings_are_not_interchangeable(tmp_path: Path) -> None:
         ("a.txt", "1 1 1 2 2\n1 1 1 2 2\n2000 1 1 2 2\n", "line 3: no class has the number 2000; they are 1 to 1000"),
         ("a.txt", "1 5 1 2 2\n\n\n", "line 1: x1 > x2"),
         ("a.txt", "1 1 1 2 2 " * 6 + "\n\n\n", "line 1: 30 numbers"),
-        ("a.csv", "image,rank,wnids,xmin,ymin,xmax,ymax\n", "no column wnid; did you mean 'wnids'"),
+        ("a.csv", "image,rank,wnids,xmin,ymin,xmax,ymax\n", "no column wnid; needed: image, rank, wnid"),
         ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,0,x,1\n", "line 2"),
-        ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,0\n", "line 2"),
+        ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,0\n", "line 2: not as many columns"),
+        ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,0,1,1,1\n", "line 2: not as many columns"),
+        ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\n" + "a,1,n1,0,0,1,1\n" * 2, "line 3: a second guess of rank 1"),
+        ("a.csv", "ImageId,PredictionString\n", "no column image (it has the form of true boxes"),
+        ("a.txt", "n01440764 5 1 2 2\n\n\n", "line 1: n01440764 is no number; a guess is `label x1 y1 x2 y2`"),
         (
             "a.csv",
-            "image,rank,wnid,xmin,ymin,xmax,ymax\n" + "a,1,n1,0,0,1,1\n" * 6,
+            "image,rank,wnid,xmin,ymin,xmax,ymax\n" + "".join(f"a,{rank},n1,0,0,1,1\n" for rank in range(1, 7)),
             "line 7: more than 5 guesses for a",
         ),
     ],
@@ -329,6 +333,19 @@ def test_the_published_figures() -> None:
     assert shares["75% box against the first true box only (a mistake)"] == 51.79
     assert shares["best two centred"] == pytest.approx(59.78, abs=0.05)
     assert shares["best three centred"] == pytest.approx(61.95, abs=0.05)
+
+
+def test_a_folder_of_guesses_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder: predictions.csv or submission.txt is needed"):
+        read_predictions(tmp_path, ["a"], WNIDS, None)
+
+
+def test_spaces_after_commas_and_empty_last_lines_do_no_harm(tmp_path: Path) -> None:
+    table = trees.write(tmp_path / "a.csv", "image, rank, wnid, xmin, ymin, xmax, ymax\na, 1, n1, 0, 0, 1, 1\n\n")
+    assert read_predictions(table, ["a"], WNIDS, None)["a"].boxes.tolist() == [[0, 0, 2, 2]]
+    lines = trees.write(tmp_path / "a.txt", "1 1 1 2 2\n\n\n")
+    assert list(read_predictions(lines, ["a"], WNIDS, "wnid")) == ["a"]
+    assert list(read_predictions(lines, ["a", "b", "c"], WNIDS, "wnid")) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("edge", ["nan", "inf", "-inf"])

@@ -195,6 +195,15 @@ class TestSettings:
             runs.append(open_run(write_run(run / "localise", [], model=weights, **config)))
         assert differing_settings(runs) == {"optim.lr": ["0.1", "0.2"], "trainer.max_epochs": ["1.0", "2.0"]}
 
+    def test_what_an_analysis_does_not_heed_is_no_difference(self, tmp_path: Path) -> None:
+        run = write_run(
+            tmp_path / "a", [], class_models={"count": 2}, localisation={"preset": "best"}, optim={"lr": 0.1}
+        )
+        own = {"class_models": {"count": 10}, "localisation": {"preset": "vgg"}, "trainer": {"max_epochs": 90}}
+        alone = write_run(tmp_path / "b", [], task="localise", model={"name": "vgg16"}, **own)
+        found = differing_settings([open_run(folder) for folder in (run, alone)])
+        assert found == {"localisation.preset": ["best", "vgg"]}
+
     def test_the_analysed_run_is_found_from_anywhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its folder is written as it was typed, from the project's folder."""
         write_run(tmp_path / "runs/a", [], optim={"lr": 0.1})

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from callbacks import ClassModels, Localisation, Pictures, Randomisation, SaliencyMaps
+from callbacks import ClassModels, FoundBoxes, Localisation, Pictures, Randomisation, Relation, SaliencyMaps
 from callbacks.subject import convnet_of
 from deepinside.config import ClassModelsConfig, LocalisationConfig, SaliencyConfig, SanityConfig
 from deepinside.errors import UserError
@@ -242,6 +242,12 @@ def test_nets_of_another_precision(tmp_path: Path, precision: str) -> None:
         ({"boxes": [[4, 4, 20, 24]] * 12}, r"boxes\[0\] must be a tensor, not list"),
         ({"boxes": [torch.tensor([[20.0, 4.0, 4.0, 24.0]])] * 12}, "x0 < x1 and y0 < y1"),
         ({"mean": (124.0, 116.0, 104.0)}, "divide those of 0 to 255"),
+        ({"std": (58.0, 57.0, 57.0)}, "divide those of 0 to 255"),
+        ({"mean": 0.5}, "3 numbers each"),
+        ({"boxes": torch.tensor([[4.0, 4.0, 20.0, 24.0]] * 12)}, r"each a tensor \(M, 4\)"),
+        ({"boxes": [torch.tensor([[4.0, 4.0, 20.0, 44.0]])] * 12}, r"boxes\[0\] reaches out of its picture, 32 wide"),
+        ({"boxes": [torch.tensor([[-4.0, 4.0, 20.0, 24.0]])] * 12}, "reaches out of its picture"),
+        ({"boxes": [torch.tensor([[0.1, 0.1, 0.8, 0.8]])] * 12}, "boxes are in pixels, not in shares"),
     ],
 )
 def test_pictures_that_make_no_sense(changes: dict[str, Any], words: str) -> None:
@@ -249,11 +255,21 @@ def test_pictures_that_make_no_sense(changes: dict[str, Any], words: str) -> Non
         pictures(**changes)
 
 
+def test_a_box_for_each_picture_may_be_one_tensor() -> None:
+    assert pictures(boxes=torch.tensor([[[4.0, 4.0, 20.0, 24.0]]] * 12)).picture(3).boxes.tolist() == [[4, 4, 20, 24]]
+
+
+def test_what_needs_a_classifier_says_so(tmp_path: Path) -> None:
+    for watcher in (Relation(tmp_path), FoundBoxes(LocalisationConfig(), tmp_path)):
+        with pytest.raises(UserError, match=rf"{type(watcher).__name__} works on deepinside's Classifier alone"):
+            trainer(tmp_path, [watcher]).predict(MyModule(), loader())
+
+
 def test_modules_that_give_no_scores() -> None:
     module = MyModule()
     with pytest.raises(UserError, match="gives 4 scores, but there are 2 class_names"):
         convnet_of(module, pictures(class_names=("ant", "bee")))
-    with pytest.raises(UserError, match="labels up to 7"):
+    with pytest.raises(UserError, match="gives 4 scores, so labels are 0 to 3, not 7"):
         convnet_of(module, pictures(labels=torch.full((12,), 7)))
     module.body = nn.Sequential(nn.Conv2d(3, 8, 5))
     with pytest.raises(UserError, match=r"must give class scores \(N, C\)"):

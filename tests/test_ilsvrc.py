@@ -336,16 +336,24 @@ def test_solution_csv(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("image,boxes\n", 1),
-        ("", 0),
+        ("", 1),
         ("ImageId,PredictionString\na,n1 1 2 3 4\nb,n1 1 2 3\n", 3),
         ("ImageId,PredictionString\na,n1 1 2 3 x\n", 2),
         ("ImageId,PredictionString\na\n", 2),
+        ("ImageId,PredictionString\na,n1 nan 2 3 4\n", 2),
+        ("ImageId,PredictionString\na,n1 1 2 inf 4\n", 2),
+        ("ImageId,PredictionString\na,n1 1 2 3 4\n\nb,n1 1 2 3 4\na,n2 1 2 3 4\n", 5),
     ],
 )
 def test_malformed_csvs_are_named_with_their_line(tmp_path: Path, text: str, line: int) -> None:
     table = trees.write(tmp_path / "a.csv", text)
     with pytest.raises(UserError, match=re.escape(f"{table}, line {line}: not of the form")):
         read_solution_csv(table)
+
+
+def test_blank_lines_and_rows_given_twice_do_no_harm(tmp_path: Path) -> None:
+    table = trees.write(tmp_path / "a.csv", "ImageId,PredictionString\n\na,n1 1 2 3 4\na,n1 1 2 3 4\n\n")
+    assert read_solution_csv(table) == {"a": [("n1", (1.0, 2.0, 4.0, 5.0))]}
 
 
 def test_synset_mapping(tmp_path: Path) -> None:

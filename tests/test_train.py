@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -168,7 +169,7 @@ def test_a_run_that_replaces_another_takes_its_analysis_of_boxes_away(tmp_path: 
 
 def prepare_folder(config: TrainConfig, out: Path) -> None:
     check_out(config, out)
-    clear_run(config, out)
+    clear_run(config, out).close()
 
 
 @pytest.mark.parametrize(
@@ -301,6 +302,27 @@ def test_a_resume_with_other_classes_leaves_the_run_as_it_was(trained: Path, tmp
     done = run("train.py", f"resume={trained}", *other, code=2)
     assert "holds another net than" in done.stderr.splitlines()[-1]
     assert (trained / "config.yaml").read_text() == before
+
+
+def test_a_resume_with_as_many_but_other_classes_is_refused(trained: Path, tmp_path: Path) -> None:
+    trees.class_folders(tmp_path, {f"{i}_thing": 3 for i in range(10)})
+    weights = (trained / "checkpoints" / "last.ckpt").read_bytes()
+    other = ("data.name=folder", f"data.root={tmp_path}", "trainer.max_epochs=3")
+    done = run("train.py", f"resume={trained}", *other, code=2)
+    assert "the run has another class, disc, where the data have 0_thing" in done.stderr.splitlines()[-1]
+    assert (trained / "checkpoints" / "last.ckpt").read_bytes() == weights
+
+
+def test_a_run_is_of_one_process(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    out, last = tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt"
+    with clear_run(TrainConfig(resume=str(out)), out):
+        for arguments in ((*SMALL, f"out={out}", "overwrite=true"), (f"resume={out}", "trainer.max_epochs=3")):
+            done = run("train.py", *arguments, code=2)
+            assert "is being trained by another process" in done.stderr.splitlines()[-1]
+        assert last.read_bytes() == (trained / "checkpoints" / "last.ckpt").read_bytes()
+    clear_run(TrainConfig(overwrite=True), out).close()
+    assert not last.exists()
 
 
 def test_resume_needs_a_run(tmp_path: Path) -> None:

@@ -112,6 +112,15 @@ class Classifier(LightningModule):
         schedule = LambdaLR(optimizer, lambda step: cosine_with_warmup(step, warmup, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises UserError where the checkpoint has as many, but other classes: its weights would fit all the same."""
+        had, have = checkpoint.get("deepinside", {}).get("classes", {}).get("ids", ()), self.convnet.classes.ids
+        other = [(old, new) for old, new in zip(had, have, strict=False) if old != new]
+        if other and len(had) == len(have):
+            raise UserError(
+                f"the run has another class, {other[0][0]}, where the data have {other[0][1]}: name=... starts anew"
+            )
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["deepinside"] = self.convnet.description()
 

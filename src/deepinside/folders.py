@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import IO
 
 from deepinside.config import TrainConfig
 from deepinside.errors import UserError
@@ -60,16 +61,33 @@ def check_out(config: TrainConfig, out: Path) -> None:
         raise UserError(f"{out} holds files that no run made: give out= an empty or a new folder")
 
 
-def clear_run(config: TrainConfig, out: Path) -> None:
-    """Makes the folder; what a run writes is removed, and localise/, whose records would pass for the new net's."""
+def clear_run(config: TrainConfig, out: Path) -> IO[str]:
+    """Makes the folder, and holds it until the answer is closed: two runs would mix their files. What a run writes is
+    removed, and localise/, whose records would pass for the new net's."""
     make_folder(out)
+    mark = _held(out)
     if not config.resume:
         for folder in ("checkpoints", "localise", *LOOKS):
             shutil.rmtree(out / folder, ignore_errors=True)
         for file in ("events.out.tfevents.*", "metrics.json", "provenance.json", "report.html"):
             for old in out.glob(file):
                 old.unlink()
-    (out / RUN_MARK).touch()
+    return mark
+
+
+def _held(out: Path) -> IO[str]:
+    """The run's mark, locked where the system can; a lock ends with its process."""
+    mark = (out / RUN_MARK).open("a")
+    try:
+        import fcntl  # not on Windows
+
+        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        mark.close()
+        raise UserError(f"{out} is being trained by another process: name=... starts another run") from None
+    except (ImportError, OSError):  # or not on this file system
+        pass
+    return mark
 
 
 def clear_last_looks(out: Path) -> None:

@@ -38,6 +38,8 @@ def read_predictions(
     A submission needs its pictures in order, their classes' identifiers, and `label_ids`, where its numbers come from
     (see `read_label_ids`). Raises UserError.
     """
+    if path.is_dir():
+        raise UserError(f"predictions={path} is a folder: predictions.csv or submission.txt is needed")
     if not path.is_file():
         near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")])
         raise UserError(f"predictions={path}: no such file{near}")
@@ -63,23 +65,28 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_csv(path: Path) -> dict[str, Guesses]:
     """A file like predictions.csv as {image: guesses}; of the columns only NEEDED count, the others may be empty or
-    missing. Raises UserError that names the line, for more than 5 guesses too."""
+    missing. Raises UserError that names the line, for more than 5 guesses or two of one rank too."""
     found: dict[str, list[tuple[int, str, list[float]]]] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
+        rows = csv.DictReader(file, skipinitialspace=True)
         have = rows.fieldnames or []
-        for column in NEEDED:
-            if column not in have:
-                raise UserError(f"{path}: no column {column}{did_you_mean(column, have)}; needed: {', '.join(NEEDED)}")
+        if missing := [column for column in NEEDED if column not in have]:
+            boxes = " (it has the form of true boxes, LOC_val_solution.csv)" if "PredictionString" in have else ""
+            raise UserError(f"{path}: no column {missing[0]}{boxes}; needed: {', '.join(NEEDED)}")
         for row in rows:
             try:
+                if None in row or any(row[column] is None for column in NEEDED):
+                    raise ValueError("not as many columns as the first line has")
                 edges = [float(row[edge]) for edge in NEEDED[3:]]
                 if not all(map(math.isfinite, edges)):
                     raise ValueError("an edge is not a finite number")
                 if edges[0] > edges[2] or edges[1] > edges[3]:
                     raise ValueError("xmin > xmax or ymin > ymax")
-                found.setdefault(row["image"], []).append((int(row["rank"]), row["wnid"], edges))
-            except (ValueError, TypeError) as error:
+                guess = int(row["rank"]), row["wnid"], edges
+                if guess[0] in [rank for rank, *_ in found.setdefault(row["image"], [])]:
+                    raise ValueError(f"a second guess of rank {guess[0]} for {row['image']}")
+                found[row["image"]].append(guess)
+            except ValueError as error:
                 raise UserError(f"{path}, line {rows.line_num}: {error}") from None
             if len(found[row["image"]]) > MAX_GUESSES:
                 raise UserError(f"{path}, line {rows.line_num}: more than {MAX_GUESSES} guesses for {row['image']}")
@@ -103,6 +110,8 @@ def write_submission(path: Path, guesses: Iterable[Guesses | None], numbers: Map
 def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int]) -> dict[str, Guesses]:
     """A submission.txt about these images in this order as {image: guesses}. Raises UserError that names the line."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
+    while len(lines) > len(images) and not lines[-1].strip():
+        lines.pop()
     if len(lines) != len(images):
         raise UserError(
             f"{path} has {len(lines)} lines for {len(images)} pictures; it must have one a picture, in order"
@@ -111,7 +120,7 @@ def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int
     found = {}
     for number, (image, line) in enumerate(zip(images, lines, strict=True), start=1):
         try:
-            words = [float(word) for word in line.replace(",", " ").split()]
+            words = [_number(word) for word in line.replace(",", " ").split()]
             if not all(map(math.isfinite, words)):
                 raise ValueError("not all of its numbers are finite")
             if len(words) % 5 or len(words) > 5 * MAX_GUESSES:
@@ -126,6 +135,13 @@ def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int
             raise UserError(f"{path}, line {number}: {error}") from None
         found[image] = _guesses([(ids[int(label)], edges) for label, edges in guesses], first=1)
     return found
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"{word} is no number; a guess is `label x1 y1 x2 y2`, its class by number") from None
 
 
 def _guesses(guesses: Sequence[tuple[str, list[float]]], first: int) -> Guesses:

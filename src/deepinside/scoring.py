@@ -82,7 +82,7 @@ def score_guesses_in_files(pictures: Sequence[BoxedPicture], guesses: Mapping[st
     for picture in pictures:
         if not picture.label_id:
             raise UserError(
-                f"the class of {picture.name} is unknown: class_labels.txt has to lie beside localization.txt"
+                f"the class of {picture.name} is unknown: no box tells it, nor class_labels.txt beside localization.txt"
             )
         guess = guesses.get(picture.name, empty)
         own = torch.tensor([identifier == picture.label_id for identifier in guess.ids], dtype=torch.long)

@@ -130,8 +130,8 @@ def optimise_class_models(
 def _check_numbers(size: Size, mean: Sequence[float], **counts: int) -> None:
     if len(size) != 2 or not all(isinstance(side, int) and side >= 1 for side in size):
         raise ValueError(f"size must be (H, W), two whole numbers from 1, got {size}")
-    if len(mean) != 3:
-        raise ValueError(f"mean must be the 3 channel means, got {len(mean)}")
+    if len(mean) != 3 or not all(0 <= one <= 1 for one in mean):
+        raise ValueError(f"mean must be the 3 channel means, in [0, 1], not {tuple(mean)}")
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")

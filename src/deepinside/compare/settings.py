@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepinside.config.help import TASK_HELP, heeds
 from deepinside.errors import UserError
 from deepinside.runs import Run, open_run
 
@@ -15,7 +16,7 @@ def differing_settings(runs: Sequence[Run]) -> dict[str, list[str | None]]:
     """{key with dots: its value in each run, as one types it, None where the run does not have the key}.
 
     Only keys that at least two runs have with different values. An analysis of a run (task=localise run=...) has its
-    own settings; what it does not have (the optimiser) is its run's, and so is the Trainer's section.
+    own settings, those that its task heeds; the others are its run's, and so is the Trainer's section.
     """
     flat = [_settings(run) for run in runs]
     keys = dict.fromkeys(key for settings in flat for key in settings)
@@ -37,7 +38,12 @@ def trained(run: Run) -> Run:
 
 
 def _settings(run: Run) -> dict[str, str]:
-    own = {key: value for key, value in _flat(run.config) if key not in PLACES}
+    task = run.config.get("task")  # of an analysis; what it does not heed says nothing about it
+    own = {
+        key: value
+        for key, value in _flat(run.config)
+        if key not in PLACES and (task not in TASK_HELP or heeds(task, key))
+    }
     source = trained(run)
     if source is run:
         return own

@@ -176,11 +176,15 @@ def analysis_help(task: str | None) -> str:
 def check_heeded(task: str, arguments: Sequence[str], idle: Sequence[str] = ()) -> None:
     """Raises UserError for the first of the `key=value`s that the task does not heed. idle: what else it does not heed
     as it is asked, as in `TaskHelp.keys`, each with a `-`."""
-    keys = (*TASK_HELP[task].keys, *TRAINING_ONLY)
     for key in (argument.partition("=")[0] for argument in arguments):
-        if key != "config" and not _heeded(key, (*keys, *idle)):
-            here = " as it is asked here" if _heeded(key, keys) else ""
+        if key != "config" and not heeds(task, key, idle):
+            here = " as it is asked here" if heeds(task, key) else ""
             raise UserError(f"{key} has no effect on task={task}{here}; python analyse.py task={task} --help: what has")
+
+
+def heeds(task: str, key: str, idle: Sequence[str] = ()) -> bool:
+    """Whether a key has an effect on the task; idle: as for `check_heeded`."""
+    return _heeded(key, (*TASK_HELP[task].keys, *TRAINING_ONLY, *idle))
 
 
 def _example(arguments: str) -> str:

@@ -1,6 +1,7 @@
 """ILSVRC's text files: VOC XMLs, LOC_*_solution.csv and LOC_synset_mapping.txt."""
 
 import csv
+import math
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -32,19 +33,25 @@ def read_solution_csv(path: Path) -> dict[str, list[tuple[str, Box]]]:
     """LOC_val_solution.csv or LOC_train_solution.csv as {image id: [(WNID, box), ...]}.
 
     A row is `ImageId,PredictionString`, the string one or more times `WNID xmin ymin xmax ymax` (0-based, inclusive).
-    Raises UserError that names the file and line.
+    Raises UserError that names the file and line, for a second row about an image with other boxes too.
     """
-    found = {}
+    found: dict[str, list[tuple[str, Box]]] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
         try:
             if next(rows, None) != ["ImageId", "PredictionString"]:
                 raise ValueError("the first line must be ImageId,PredictionString")
-            for image_id, prediction in rows:
-                found[image_id] = _parse_prediction(prediction)
+            for row in rows:
+                if not row:
+                    continue
+                if len(row) != 2:
+                    raise ValueError(f"{len(row)} columns")
+                boxes = _parse_prediction(row[1])
+                if found.setdefault(row[0], boxes) != boxes:
+                    raise ValueError(f"a second row for {row[0]}")
         except (ValueError, csv.Error) as error:
             form = "ImageId,WNID xmin ymin xmax ymax ..."
-            raise UserError(f"{path}, line {rows.line_num}: not of the form {form}: {error}") from error
+            raise UserError(f"{path}, line {max(1, rows.line_num)}: not of the form {form}: {error}") from error
     return found
 
 
@@ -83,6 +90,8 @@ def _half_open(edges: list[str]) -> Box:
     The same as boxes.from_inclusive, for plain numbers: LOC_train_solution.csv has half a million boxes.
     """
     left, top, right, bottom = (float(edge) for edge in edges)
+    if not math.isfinite(left + top + right + bottom):
+        raise ValueError("an edge is not a finite number")
     # A few of ILSVRC's training boxes have min and max exchanged.
     return min(left, right), min(top, bottom), max(left, right) + 1, max(top, bottom) + 1
 

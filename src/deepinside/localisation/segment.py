@@ -113,6 +113,9 @@ def cut_seeds(saliency: Tensor, coverage: Tensor, numbers: Preset) -> Tensor:
 
 def _check(image: Tensor, saliency: Tensor, coverage: Tensor | None) -> tuple[Array, Mask]:
     """The picture as float64 (H, W, 3) in [0, 1] and the coverage as bool (H, W), or a ValueError."""
+    for name, given in (("image", image), ("saliency", saliency)):
+        if not isinstance(given, Tensor):
+            raise ValueError(f"{name} must be a tensor, not {type(given).__name__}")
     size = image.shape[-2:]
     if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
         raise ValueError(f"image must be (3, H, W), not {tuple(image.shape)}")

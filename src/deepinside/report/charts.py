@@ -9,7 +9,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 236
-LEFT, RIGHT, TOP, BOTTOM = 42, 96, 10, 34  # what axis, labels of the lines, and steps need
+LEFT, RIGHT, TOP, BOTTOM = 50, 96, 10, 34  # what axis, labels of the lines, and steps need
 MOST_POINTS = 300
 MOST_LABELS = 8  # lines that are named at their ends; of more, the names' stack would be higher than the picture
 LINE = 13  # height of a label, units of the picture
