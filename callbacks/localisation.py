@@ -123,12 +123,12 @@ class Localisation(Monitor):
         for row, values in self.max_box.compute().items():
             if row in measured:
                 measured[row] |= values
+        classes = len(convnet_of(pl_module, self.given).classes)
         outcomes = sorted(gather(self.outcomes), key=lambda outcome: outcome.index)
         if len({outcome.index for outcome in outcomes}) != len(outcomes):
             raise RuntimeError("a picture was evaluated twice: the evaluation sampler must not pad")
         if not trainer.is_global_zero:
             return
-        classes = len(convnet_of(pl_module, self.given).classes)
         self.results = _results(measured, outcomes, classes, seconds)
         if "localisation" not in self.results:
             log.warning("none of the pictures measured has a box of its class: only the classification is scored")
