@@ -18,7 +18,7 @@ MAY_USE = {
     "class_model": {"attribution"},
     "localisation": {"attribution", "boxes", "errors"},
     "plots": {"boxes"},
-    "compare": {"errors", "records", "runs"},
+    "compare": {"config", "errors", "records", "runs"},
     "config": {"errors"},
     "load_config": {"config", "errors"},
     "folders": {"config", "errors"},
