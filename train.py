@@ -113,7 +113,6 @@ def train(config: TrainConfig) -> None:
     say(f"{len(pictures['train'])} training and {len(pictures['val'])} validation pictures, {convnet.summary()}")
     if getattr(pictures["val"], "set_apart", False):
         say(f"  every tenth picture of a class is set apart for validation: {config.data.root} has no train/ and val/")
-
     if config.localisation.enabled and not pictures["val"].has_boxes:
         say("  the validation pictures have no boxes: classes are measured, boxes are not")
 

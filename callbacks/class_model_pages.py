@@ -12,7 +12,7 @@ from rich.table import Table
 from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import slug
 from callbacks.gathering import log_picture, save_picture
-from deepinside.plots import TILE, draw_class_model, draw_strip, draw_traces, sheet, to_tensorboard
+from deepinside.plots import draw_class_model, draw_strip, draw_traces, sheet, to_tensorboard
 from deepinside.words import counted
 
 PAGE = 100  # class models on a contact sheet
@@ -44,7 +44,7 @@ def show_class_models(
         save_picture(tile, folder / "pictures" / file)
         if len(item.frames):
             frames = [frame.permute(1, 2, 0).numpy() for frame in item.film(mean)]
-            film = draw_strip(list(zip(item.film_titles(steps), frames, strict=True)), name, TILE // 2)
+            film = draw_strip(list(zip(item.film_titles(steps), frames, strict=True)), name)
             _log(trainer, "class_models/films", film, item.index)
             save_picture(film, folder / "films" / file)
     some = list(zip(names, found, strict=True))[:TRACED]

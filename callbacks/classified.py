@@ -1,5 +1,6 @@
 """What the test measures where there are no boxes: each picture's guessed classes, for reports and comparisons."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ from torch import Tensor
 
 from callbacks.gathering import gather, spread
 from callbacks.kept import keep_files
-from deepinside.classifier import ERRORS, Classifier
+from deepinside.classifier import Classifier
 from deepinside.data.module import PictureData, WholePicture
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError
-from deepinside.metrics import mean_intervals, possible_errors
+from deepinside.metrics import mean_intervals
 from deepinside.records import FILE, Guess, PictureRecord, write_records
 
 GUESSES = 5
@@ -49,7 +50,8 @@ class Classified(Callback):
             return
         assert isinstance(pl_module, Classifier)
         chosen = set(spread(self.kept, len(trainer.test_dataloaders.dataset)))  # type: ignore[union-attr]
-        for picture, record in zip(pictures, _records(pl_module.convnet.classes, pictures, outputs), strict=True):
+        classes, errors = pl_module.convnet.classes, pl_module.errors
+        for picture, record in zip(pictures, _records(classes, errors, pictures, outputs), strict=True):
             if picture.index in chosen:
                 record = keep_files(record, picture.frame, None, self.folder)
             self.records.append(record)
@@ -72,12 +74,13 @@ class Classified(Callback):
         }
 
 
-def _records(classes: Classes, pictures: list[WholePicture], scores: Tensor) -> list[PictureRecord]:
+def _records(
+    classes: Classes, errors: Sequence[str], pictures: list[WholePicture], scores: Tensor
+) -> list[PictureRecord]:
     """scores (K, C), of pictures with a label."""
     best = scores.topk(min(GUESSES, scores.shape[1])).indices  # the Classifier's own, so that equal scores fall alike
     posteriors = scores.float().softmax(1).gather(1, best).tolist()
     names = [name.split(",")[0] for name in classes.names]
-    told = [name for name in ERRORS if name in possible_errors(len(classes))]
     return [
         PictureRecord(
             index=picture.index,
@@ -88,7 +91,7 @@ def _records(classes: Classes, pictures: list[WholePicture], scores: Tensor) -> 
             boxes=picture.boxes.tolist(),
             guesses=[Guess(classes.ids[c], names[c], p, None) for c, p in zip(guessed, chances, strict=True)],
             known_box=None,
-            classification={name: float(picture.label not in guessed[: int(name[3])]) for name in told},
+            classification={name: float(picture.label not in guessed[: int(name[3])]) for name in errors},
         )
         for picture, guessed, chances in zip(pictures, best.tolist(), posteriors, strict=True)
     ]

@@ -31,7 +31,8 @@ class Classifier(LightningModule):
     def __init__(self, convnet: ConvNet, optim: OptimConfig | None = None) -> None:
         super().__init__()
         self.convnet, self.optim = convnet, optim or OptimConfig()
-        self.measures = ["loss", *(ERRORS if len(convnet.classes) > 5 else ERRORS[:1])]  # of 5 classes one is right
+        self.errors = ERRORS if len(convnet.classes) > 5 else ERRORS[:1]  # one of five guesses among five is right
+        self.measures = ("loss", *self.errors)
         stages = ("val", "test")
         self.means = nn.ModuleDict({f"{stage}_{name}": MeanMetric() for stage in stages for name in self.measures})
         self.images = nn.ModuleDict({stage: SumMetric() for stage in stages})

@@ -60,12 +60,12 @@ def build_convnet(
                 raise UserError(f"{outputs}: train.py fine-tunes")
             kept = _keep_known_rows(net, head, weights, before, data_classes)
             report(f"fine-tuning: {model.weights} has {had} classes, the new head {', '.join(head)} has {num_classes};")
-            starts = f"from the weights' own rows for the {kept} classes that they know, at random for the rest"
-            if kept in (0, num_classes):
-                unknown = (
-                    f"at random: the weights know none of the classes by its identifier, as {before.ids[0]} is one"
-                )
-                starts = "from the weights' own rows for all of them" if kept else unknown
+            if kept == num_classes:
+                starts = "from the weights' own rows for all of them"
+            elif kept:
+                starts = f"from the weights' own rows for {kept} of them, at random for the rest"
+            else:
+                starts = f"at random: the weights know none of the classes by its identifier, as {before.ids[0]} is one"
             report(f"  it starts {starts}")
     preprocessing = _preprocessing(model, data, weights)
     classes = _classes(model.name, None if new_head else weights, data_classes, num_classes)
