@@ -56,7 +56,8 @@ class Found:
     def film_titles(self, steps: int) -> list[str]:
         """Where each frame was seen, in an ascent that was to take so many steps from the zero image, or from noise."""
         taken = self.traces.shape[1]
-        seen = [min(step, taken) for step in frame_steps(steps, len(self.frames))] + [taken]
+        seen = [min(step, taken) for step in frame_steps(steps, len(self.frames))]
+        seen += [taken] * (len(self.frames) - len(seen))
         start = "noise" if self.frames[0].any() else "zero image"
         return [f"step {step}" if step else start for step in seen]
 

@@ -228,6 +228,16 @@ def test_frames_of_a_film_say_where_they_were_seen() -> None:
     assert found.film_titles(48) == ["zero image", "step 3", "step 12", "step 27", "step 30"]
     assert replace(found, frames=frames + 1).film_titles(30) == ["noise", "step 2", "step 8", "step 17", "step 30"]
     assert replace(found, frames=frames[:1]).film_titles(30) == ["step 30"]
+    few = replace(found, traces=traces[:, :6])  # of the frames after 0, 0, 2 and 3 steps one is not kept
+    assert few.film_titles(6) == ["zero image", "step 2", "step 3", "step 6", "step 6"]
+
+
+def test_frames_of_a_short_film_are_alike_where_their_titles_are() -> None:
+    found = class_model_store.find_class_models(convnet(), [0], ClassModelsConfig(**QUICK), frames=6)[0]  # type: ignore[arg-type]
+    titles = found.film_titles(6)
+    assert titles == ["noise", "step 1", "step 2", "step 4", "step 6", "step 6"]  # this net has no gradient at zero
+    frames = [frame.numpy().tobytes() for frame in found.frames]
+    assert [frames.index(frame) for frame in frames] == [titles.index(title) for title in titles]
 
 
 def test_a_diverged_class_model_is_told_and_not_kept(tmp_path: Path) -> None:

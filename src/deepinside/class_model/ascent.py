@@ -41,8 +41,8 @@ class Plan:
 
 
 def frame_steps(steps: int, frames: int) -> list[int]:
-    """After how many of the steps each frame but the last, which is the result, is kept."""
-    return [round(steps * (i / max(1, frames - 1)) ** 2) for i in range(frames - 1)]
+    """After how many of the steps a frame is kept: fewer than `frames`, and the result fills them up."""
+    return sorted({round(steps * (i / max(1, frames - 1)) ** 2) for i in range(frames - 1)})
 
 
 @dataclass(frozen=True)
