@@ -65,6 +65,7 @@ def test_dtype_is_kept(dtype: torch.dtype) -> None:
         box(0, 0, float("nan"), 1),
         box(0, 0, float("inf"), 1),
         box(3, 0, 2, 1),
+        [[0.0, 0.0, 1.0, 1.0]],
     ],
 )
 def test_what_is_no_box_is_refused(bad: torch.Tensor) -> None:
@@ -88,6 +89,8 @@ def test_mask_to_box_refuses_an_empty_mask_and_other_shapes() -> None:
         mask_to_box(torch.ones(3, 3))
     with pytest.raises(ValueError, match="bool"):
         mask_to_box(torch.ones(1, 3, 3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="not ndarray"):
+        mask_to_box(torch.ones(3, 3, dtype=torch.bool).numpy())  # type: ignore[arg-type]
 
 
 def test_scaling_keeps_iou_and_is_exact() -> None:

@@ -352,6 +352,7 @@ def test_display_adds_the_mean() -> None:
     ("changed", "words"),
     [
         ({"classes": torch.zeros(0, dtype=torch.int64)}, "K >= 1"),
+        ({"classes": [0]}, "K >= 1, got list"),
         ({"batch": 0}, "batch must be at least 1"),
         ({"objective": "sofmax"}, "is unknown"),
     ],

@@ -11,7 +11,9 @@ from torch import Tensor
 
 
 def check_boxes(boxes: Tensor) -> None:
-    """ValueError unless `boxes` is floating, (N, 4), finite, and every x0 <= x1 and y0 <= y1."""
+    """ValueError unless `boxes` is a tensor, floating, (N, 4), finite, and every x0 <= x1 and y0 <= y1."""
+    if not isinstance(boxes, Tensor):
+        raise ValueError(f"boxes must be a tensor (N, 4), not {type(boxes).__name__}")
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not boxes.is_floating_point():
         raise ValueError(f"boxes must be floating and (N, 4), not {boxes.dtype} {tuple(boxes.shape)}")
     if not (boxes.isfinite().all() and (boxes[:, :2] <= boxes[:, 2:]).all()):
@@ -45,8 +47,9 @@ def iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
 
 def mask_to_box(mask: Tensor) -> Tensor:
     """The smallest box round the True pixels: bool (H, W) -> float32 (4,). ValueError for an empty mask."""
-    if mask.ndim != 2 or mask.dtype != torch.bool:
-        raise ValueError(f"a mask must be bool (H, W), not {mask.dtype} {tuple(mask.shape)}")
+    if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.dtype != torch.bool:
+        what = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"a mask must be a bool tensor (H, W), not {what}")
     rows, columns = (np.flatnonzero(mask.cpu().numpy().any(axis=axis)) for axis in (1, 0))
     if len(rows) == 0:
         raise ValueError("an empty mask has no box")

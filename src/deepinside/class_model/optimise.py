@@ -96,8 +96,9 @@ def optimise_class_models(
     of threads); None: all classes at once. Raises ValueError for numbers and names that make no sense,
     classes that the model does not have among them.
     """
-    if classes.ndim != 1 or not len(classes):
-        raise ValueError(f"classes must be (K,) with K >= 1, got {tuple(classes.shape)}")
+    if not isinstance(classes, Tensor) or classes.ndim != 1 or not len(classes):
+        got = tuple(classes.shape) if isinstance(classes, Tensor) else type(classes).__name__
+        raise ValueError(f"classes must be a tensor (K,) with K >= 1, got {got}")
     _check_numbers(size, mean, steps=steps, octaves=octaves, batch=1 if batch is None else batch)
     if start is not None and (start.ndim != 4 or start.shape[:2] != (len(classes), 3)):
         raise ValueError(f"start must be ({len(classes)}, 3, h, w), got {tuple(start.shape)}")
