@@ -18,8 +18,8 @@ from deepinside.localisation.graph import Array, Graph, Mask, Nodes, Votes
 from deepinside.localisation.graph_cut import Cuts
 
 # Chosen on 150 validation pictures of ILSVRC: less is faster, but more boxes differ from those of the exact cut.
-MARGINS = (0.0, 0.2, 0.6)  # that small cost of a pixel, in nats, in each graph, the finest first
-REACH = (1, 3)  # how many edges away from the contour labels are open, in each graph but the coarsest
+MARGINS = (0.0, 0.15, 0.6)  # that small cost of a pixel, in nats, in each graph, the finest first
+REACH = (1, 2)  # how many edges away from the contour labels are open, in each graph but the coarsest
 
 
 class CoarseToFine:
@@ -31,10 +31,10 @@ class CoarseToFine:
 
     def __init__(self, graph: Graph, unit: float) -> None:
         self._graphs, self._parents = [graph], list[Nodes]()
-        margins, pairs = np.full(graph.count, unit), np.ones(len(graph.weights))
+        margins = np.full(graph.count, unit)
         self._margins = [MARGINS[0] * margins]
         for margin in MARGINS[1:]:
-            parents, coarser, pairs = join_strongest(self._graphs[-1], pairs)
+            parents, coarser = join_strongest(self._graphs[-1])
             margins = _added_up(margins, parents, coarser)
             self._graphs.append(coarser)
             self._parents.append(parents)
@@ -67,27 +67,22 @@ class CoarseToFine:
             votes[nodes] = _votes(Cuts(part), costs[nodes] + rim, self._margins[level][nodes])
 
 
-def join_strongest(graph: Graph, pairs: Array) -> tuple[Nodes, Graph, Array]:
+def join_strongest(graph: Graph) -> tuple[Nodes, Graph]:
     """Join each node with the neighbour to which its edge is strongest: the new node of each (count,), and their graph.
 
-    pairs (edges,): how many edges of the first graph each one stands for; its strength is their mean, and the third
-    answer are those of the new edges. Between two new nodes the weights add up, so a cut of the new graph has the
-    energy of the same cut of the old one. Chance, with a fixed seed, tells equal edges apart: areas of one colour
-    become many nodes.
+    Between two new nodes the weights add up, so a cut of the new graph has the energy of the same cut of the old one.
+    Chance, with a fixed seed, tells equal edges apart: areas of one colour become many nodes.
     """
-    strength = graph.weights / pairs + 0.5 * np.random.default_rng(0).random(len(pairs), dtype=np.float32)
+    strength = graph.weights + 0.5 * np.random.default_rng(0).random(len(graph.weights), dtype=np.float32)
     parents = _sets(_partners(graph, strength))
     short = parents.astype(np.int32)  # as the matrix keeps them
     first, second = short.take(graph.first), short.take(graph.second)  # faster than []
     kept = np.flatnonzero(first != second)
     first, second = first.take(kept), second.take(kept)
-    both = np.empty(len(kept), dtype=np.complex128)  # one sum for the two
-    both.real, both.imag = graph.weights.take(kept), pairs.take(kept)
     count = int(parents.max()) + 1
     ends = np.minimum(first, second), np.maximum(first, second)
-    sums = coo_array((both, ends), shape=(count, count)).tocsr().tocoo()
-    weights, counts = sums.data.real.copy(), sums.data.imag.copy()
-    return parents, Graph(count, sums.row.astype(np.int64), sums.col.astype(np.int64), weights), counts
+    sums = coo_array((graph.weights.take(kept), ends), shape=(count, count)).tocsr().tocoo()
+    return parents, Graph(count, sums.row.astype(np.int64), sums.col.astype(np.int64), sums.data)
 
 
 def _partners(graph: Graph, strength: Array) -> Nodes:
