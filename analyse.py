@@ -95,7 +95,7 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
 
     started, say = time.time(), rank_zero_only(print)
     seed_everything(config.seed, workers=True, verbose=False)
-    convnet = build_convnet(config.model, config.data)
+    convnet = build_convnet(config.model, config.data, report=say)
     say(f"deepinside: {config.task} -> {out}\n{convnet.summary()}")
     tasks = {"class_model": class_model, "mean_image": mean_image, "saliency": saliency, "relation": relation}
     tasks |= {"sanity": sanity, "localise": localise}

@@ -1,6 +1,5 @@
 """Train or fine-tune a ConvNet, watch what it looks at, and measure it: see `python train.py --help`."""
 
-import os
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -11,10 +10,20 @@ from typing import TYPE_CHECKING, Any
 from deepinside.config import TrainConfig, recipe_name
 from deepinside.config.help import check_training_heeds, training_help
 from deepinside.config.options import options
+from deepinside.endings import early_end, how_to_go_on
 from deepinside.errors import UserError
-from deepinside.folders import check_out, check_run, clear_last_looks, clear_run, newest_run
-from deepinside.launch import if_stopped, make_trainer, print_results, run_script, write_json
+from deepinside.folders import END, check_out, check_run, clear_last_looks, clear_run, follow_moved, newest_run
+from deepinside.launch import (
+    event_logger,
+    first_lost_step,
+    if_stopped,
+    is_further_process,
+    make_trainer,
+    run_script,
+    write_json,
+)
 from deepinside.load_config import argument_value, given_value, load_config, save_config
+from deepinside.result_tables import print_results
 from deepinside.words import counted
 
 if TYPE_CHECKING:
@@ -22,7 +31,6 @@ if TYPE_CHECKING:
 
     from callbacks import Classified, Localisation, Randomisation
     from deepinside.classifier import Classifier
-    from deepinside.data.module import PictureData
 
 RECIPES = Path(__file__).resolve().parent / "configs"
 USAGE = """\
@@ -59,6 +67,8 @@ def main(arguments: list[str]) -> None:
     for key, value in asdict(config.trainer).items():
         if key in ("max_steps", "limit_train_batches", "limit_val_batches") and value == 0:
             raise UserError(f"trainer.{key}=0: nothing can be learnt and judged without training and validation")
+    if not run and config.optim.freeze and config.model.weights == "none":
+        raise UserError("optim.freeze=true needs model.weights=...: the layers that it freezes would stay random")
     train(config)
 
 
@@ -74,7 +84,7 @@ def _check_unchanged(config: TrainConfig, before: TrainConfig) -> None:
                 f"{key} stays {was} in a run that is resumed, it cannot become {now}: name=... starts another run"
             )
         changes.append(f"{key}={now} (was {was})")
-    if changes and os.environ.get("LOCAL_RANK", "0") == "0":
+    if changes and not is_further_process():
         print(f"goes on with {', '.join(changes)}")
 
 
@@ -121,20 +131,26 @@ def train(config: TrainConfig) -> None:
     measured, sanity, callbacks = _callbacks(final, out, len(convnet.classes), pictures["val"].has_boxes, shows)
     batches = max(1, len(pictures["train"]) // config.data.batch_size)  # small sets have a loss an epoch, too
     logged = replace(config.trainer, log_every_n_steps=min(config.trainer.log_every_n_steps, batches))
-    trainer = make_trainer(logged, out, callbacks, own_samplers=True, resumed=resumed)
+    first = first_lost_step(resumed) if resumed else None
+    if resumed:
+        _check_fits(module, resumed)
+    trainer = make_trainer(logged, out, callbacks, own_samplers=True, lost_from=first)
     held = clear_run(config, out) if trainer.is_global_zero else nullcontext()
 
     def what_is_left() -> str:
         if trainer.is_global_zero:
             write_json(out / FILE, provenance(started, out if resumed else None))
-        return _how_to_go_on(out, trainer.max_epochs, measuring=trainer.state.fn == "test")
+        return how_to_go_on(out, trainer.max_epochs, measuring=trainer.state.fn == "test")
 
     with held, if_stopped(what_is_left):
-        _fit(trainer, module, data, resumed)
+        trainer.fit(module, data, ckpt_path=str(resumed) if resumed else None, weights_only=True)
+        if told := early_end(trainer, config.trainer, first):
+            say(told)
         if trainer.is_global_zero:
             save_config(final, out / "config.yaml")  # of a run that had nothing left to train, too
             clear_last_looks(out)
         trainer.strategy.barrier()
+        trainer.loggers = [event_logger(out, filename_suffix=END)]
         trainer.test(module, data, verbose=False)
 
     unreadable = sorted(set(gather(list(data.unreadable))))
@@ -176,6 +192,9 @@ def _callbacks(
         if trainer.is_global_zero:  # of a resumed run not before its checkpoint was taken
             save_config(config, out / "config.yaml")
 
+    def find_best(trainer: "Trainer", module: "LightningModule", checkpoint: dict[str, Any]) -> None:
+        follow_moved(checkpoint["callbacks"], out / "checkpoints")
+
     def keep_last(trainer: "Trainer", module: "LightningModule") -> None:
         check_finite(module, trainer.global_step)
         trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
@@ -185,7 +204,7 @@ def _callbacks(
         sanity,
         [
             # Before the looks, which may take a while and be stopped. Lightning's ModelCheckpoint always comes last.
-            LambdaCallback(on_train_start=keep_config, on_train_epoch_end=keep_last),
+            LambdaCallback(on_load_checkpoint=find_best, on_train_start=keep_config, on_train_epoch_end=keep_last),
             *progress(config.trainer.enable_progress_bar),
             HyperParameters(config),
             ClassModels(config.class_models, chosen, out / "class_models", progress=shows, **budget),
@@ -203,27 +222,17 @@ def _callbacks(
     )
 
 
-def _fit(trainer: "Trainer", module: "Classifier", data: "PictureData", resumed: Path | None) -> None:
-    try:
-        trainer.fit(module, data, ckpt_path=str(resumed) if resumed else None, weights_only=True)
-    except RuntimeError as error:
-        if resumed and "loading state_dict" in str(error):
-            summary = module.convnet.summary()
-            raise UserError(f"{resumed} holds another net than {summary}: has the data other classes now?") from None
-        raise
-
-
-def _how_to_go_on(out: Path, epochs: int | None, measuring: bool) -> str:
-    """After Ctrl-C: what is kept, and the command that goes on."""
+def _check_fits(module: "Classifier", checkpoint: Path) -> None:
+    """Before the Trainer writes anything: it would mark as lost what a resumed run logged last."""
     import torch
 
-    last = out / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        return f"no epoch was finished, {out} holds nothing to go on from; the same command starts anew"
-    if measuring:
-        return f"the training is done, its measurement is not; python train.py resume={out} makes it"
-    done = torch.load(last, weights_only=True, mmap=True)["epoch"] + 1
-    return f"{out} holds epoch {done} of {epochs}, what came after it is lost; python train.py resume={out} goes on"
+    content = torch.load(checkpoint, weights_only=True, mmap=True)
+    module.on_load_checkpoint(content)
+    try:
+        module.load_state_dict(content["state_dict"])
+    except RuntimeError:
+        summary = module.convnet.summary()
+        raise UserError(f"{checkpoint} holds another net than {summary}: has the data other classes now?") from None
 
 
 def _last_words(out: Path, metrics: dict[str, Any], unreadable: list[str]) -> None:

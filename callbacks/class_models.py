@@ -24,7 +24,7 @@ from callbacks.class_model_store import (
     told_diverged,
 )
 from callbacks.film_strips import Looks, title
-from callbacks.gathering import gather, spread
+from callbacks.gathering import gather, raise_together, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.subject import Pictures, convnet_of, require_pictures
 from deepinside.config import ClassModelsConfig
@@ -74,6 +74,7 @@ class ClassModels(Monitor):
         self.found: list[Found] = []
         self.judged: dict[tuple[int, str], Judgement] = {}
         self.results: list[dict[str, Any]] = []
+        self.failed: UserError | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         require_pictures(self, trainer, pl_module, self.given, data=False)
@@ -129,6 +130,7 @@ class ClassModels(Monitor):
         super().on_predict_start(trainer, pl_module)
         if self.folder is None:
             raise UserError("class models of an analysis need a folder")
+        self.failed = None
         self.store = Store(self.folder / "found", fingerprint(convnet_of(pl_module, self.given), self.settings))
         self.bar = self._open_bar(trainer, -(-len(self.classes) // trainer.world_size) * len(self.objectives))
 
@@ -145,7 +147,13 @@ class ClassModels(Monitor):
     ) -> None:
         convnet = convnet_of(pl_module, self.given)
         for objective in self.objectives:
-            found = self._find(convnet, batch.tolist(), objective)
+            if self.failed:
+                return
+            try:
+                found = self._find(convnet, batch.tolist(), objective)
+            except UserError as error:  # told when all processes are done, or the others would wait for this one
+                self.failed = error
+                return
             if self.judge:
                 judgements = judge_pictures(self.judge, convnet, found, self._mean(convnet))
                 self.judged |= {(f.index, objective): j for f, j in zip(found, judgements, strict=True)}
@@ -178,6 +186,7 @@ class ClassModels(Monitor):
         return convnet.preprocessing.mean if self.mean_image is None else self.mean_image
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        raise_together(self.failed)
         self._show(trainer, convnet_of(pl_module, self.given))
         self._close_bar()
 

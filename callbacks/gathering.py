@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
+from deepinside.errors import UserError
 from deepinside.plots import to_tensorboard
 
 T = TypeVar("T")
@@ -26,6 +27,12 @@ def gather(items: list[T]) -> list[T]:
     parts: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, items)
     return [item for part in parts for item in part]
+
+
+def raise_together(error: UserError | None) -> None:
+    """What one process has met ends all of them, with its words. A collective: every process calls it."""
+    for words in gather([str(error)] if error else []):
+        raise UserError(words)
 
 
 def panel_file(folder: Path, index: int, name: str) -> Path:

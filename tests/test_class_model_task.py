@@ -308,6 +308,21 @@ def test_two_processes_find_what_one_finds(trained: Path, tmp_path: Path) -> Non
     assert two == one
 
 
+def test_what_one_process_meets_ends_both_in_one_line(trained: Path, tmp_path: Path) -> None:
+    """Class 1, of the second process alone, diverges; what the first one finds is kept."""
+    content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    (head,) = (weight for weight in content["state_dict"].values() if weight.shape == (10, 128))
+    head[1] *= 1e20
+    torch.save(content, tmp_path / "odd.ckpt")
+    arguments = (f"run={trained}", f"model.weights={tmp_path / 'odd.ckpt'}", "classes=0,1,2,3", "class_models.batch=1")
+    arguments += ("class_models.optimiser=sgd", "class_models.lr=1")
+    done = run("task=class_model", *arguments, f"out={tmp_path / 'out'}", *TWO, code=2)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, done.stderr
+    assert "'ring' diverged" in errors[0]
+    assert len(list((tmp_path / "out" / "found").glob("*"))) >= 2
+
+
 def test_mean_image_of_the_training_pictures(trained: Path) -> None:
     """On two processes exactly the mean of the 21 centre crops, kept beside the run's checkpoints."""
     run("task=mean_image", f"run={trained}", *TWO)

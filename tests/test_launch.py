@@ -1,6 +1,8 @@
 """What the scripts keep quiet about, and what they refuse before anything begins."""
 
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -39,3 +41,48 @@ def test_a_folder_that_is_not_ones_own_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(UserError, match="cannot be written to"):
         make_folder(tmp_path)
+
+
+FAILS = """
+from deepinside import launch
+from deepinside.errors import UserError
+
+def main(_):
+    open({file!r}, "w").close()
+    raise {error}
+
+launch.PATIENCE = 1.0
+launch.run_script(main)
+"""
+
+
+def fail(error: str, rank: str, folder: Path, *, parent_ends: bool = False) -> tuple[str, int]:
+    """What a script says of an error, and its code, as the process `rank` of several."""
+    file = str(folder / "began")
+    command = [sys.executable, "-c", FAILS.format(error=error, file=file)]
+    if parent_ends:  # the shell starts it and is gone; its output ends when it has ended, too
+        wait = f'"$@" & while [ ! -e "{file}" ]; do sleep 0.05; done'
+        command = ["sh", "-c", wait, "sh", *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"LOCAL_RANK": rank})
+    return done.stderr, done.returncode
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_an_error_of_any_process_is_one_line(rank: str, tmp_path: Path) -> None:
+    assert fail("UserError('no such thing')", rank, tmp_path) == ("error: no such thing\n", 2)
+
+
+def test_a_further_process_is_silent_where_the_first_one_has_ended(tmp_path: Path) -> None:
+    assert fail("UserError('no such thing')", "1", tmp_path, parent_ends=True)[0] == ""
+
+
+def test_who_is_left_alone_says_so_without_a_traceback(tmp_path: Path) -> None:
+    left = "RuntimeError('[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4')"
+    said, code = fail(left, "0", tmp_path)
+    assert (said, code) == (
+        "error: another process of this run has ended, so this one does: the reason stands above\n",
+        2,
+    )
+    said, code = fail("RuntimeError('a bug')", "0", tmp_path)
+    assert "Traceback" in said
+    assert code == 1

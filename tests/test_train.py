@@ -22,7 +22,7 @@ from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError
-from deepinside.folders import ANALYSIS_MARK, RUN_MARK, check_out, clear_last_looks, clear_run
+from deepinside.folders import ANALYSIS_MARK, END, RUN_MARK, check_out, clear_last_looks, clear_run
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
@@ -196,8 +196,14 @@ def test_of_the_last_end_nothing_stays_that_would_pass_for_the_new_one(tmp_path:
         "localisation/predictions.csv",
         "class_models/films/a.png",
         "sanity_check/s.png",
+        f"events.out.tfevents.2.host{END}",
     )
-    growing = ("class_models/growth/a.png", "saliency_maps/films/a.png", "saliency_maps/looks/3.npz")
+    growing = (
+        "class_models/growth/a.png",
+        "saliency_maps/films/a.png",
+        "saliency_maps/looks/3.npz",
+        "events.out.tfevents.1.host",
+    )
     for file in (*old, *growing):
         trees.write(tmp_path / file, "")
     clear_last_looks(tmp_path)
@@ -296,12 +302,13 @@ def test_one_class_is_nothing_to_learn(tmp_path: Path) -> None:
 
 
 def test_a_resume_with_other_classes_leaves_the_run_as_it_was(trained: Path, tmp_path: Path) -> None:
-    before = (trained / "config.yaml").read_text()
+    before, logged = (trained / "config.yaml").read_text(), sorted(trained.glob("events*"))
     trees.class_folders(tmp_path, {"ape": 3, "cat": 3})
     other = ("data.name=folder", f"data.root={tmp_path}", "trainer.max_epochs=3")
     done = run("train.py", f"resume={trained}", *other, code=2)
     assert "holds another net than" in done.stderr.splitlines()[-1]
     assert (trained / "config.yaml").read_text() == before
+    assert sorted(trained.glob("events*")) == logged
 
 
 def test_a_resume_with_as_many_but_other_classes_is_refused(trained: Path, tmp_path: Path) -> None:
@@ -311,6 +318,71 @@ def test_a_resume_with_as_many_but_other_classes_is_refused(trained: Path, tmp_p
     done = run("train.py", f"resume={trained}", *other, code=2)
     assert "the run has another class, disc, where the data have 0_thing" in done.stderr.splitlines()[-1]
     assert (trained / "checkpoints" / "last.ckpt").read_bytes() == weights
+
+
+def test_a_moved_run_knows_its_best_epoch(trained: Path, tmp_path: Path) -> None:
+    """It is told that the best was perfect, so that no epoch to come can be better."""
+    shutil.copytree(trained, tmp_path / "moved")
+    last, best = (tmp_path / "moved" / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    content = torch.load(last, weights_only=True)
+    (key,) = (key for key in content["callbacks"] if key.startswith("ModelCheckpoint"))
+    state = content["callbacks"][key]
+    state["best_model_score"] = state["kth_value"] = torch.tensor(0.0)
+    state["best_k_models"] = {path: torch.tensor(0.0) for path in state["best_k_models"]}
+    torch.save(content, last)
+    before = best.read_bytes()
+    done = run("train.py", f"resume={tmp_path / 'moved'}", "trainer.max_epochs=3", "class_models.every=0")
+    assert "dirpath" not in done.stderr
+    assert best.read_bytes() == before
+    state = torch.load(last, weights_only=True)["callbacks"][key]
+    assert state["best_k_models"] == {str(best): torch.tensor(0.0)}
+
+
+def test_a_moved_run_without_its_best_epoch_finds_another(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "moved")
+    best = tmp_path / "moved" / "checkpoints" / "best.ckpt"
+    best.unlink()
+    done = run("train.py", f"resume={tmp_path / 'moved'}", "trainer.max_epochs=3", "class_models.every=0")
+    assert "dirpath" not in done.stderr
+    assert torch.load(best, weights_only=True)["epoch"] == 2
+
+
+def test_the_end_of_a_run_is_logged_once_however_often_it_is_resumed(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    once = events(trained)
+    for epochs in (2, 3):
+        done = run("train.py", f"resume={tmp_path / 'run'}", f"trainer.max_epochs={epochs}", "class_models.every=0")
+        assert ("nothing is left to train: all 2 epochs are done" in done.stdout) == (epochs == 2)
+        found = events(tmp_path / "run")
+        for tag in (tag for tag in found.Tags()["scalars"] if tag.startswith(("test", "sanity"))):
+            assert len(found.Scalars(tag)) == len(once.Scalars(tag)), tag
+        assert [e.step for e in found.Scalars("test/top1_error")] == [3 * epochs]
+        assert [e.step for e in found.Scalars("val/top1_error")] == [3 * epoch - 1 for epoch in range(1, epochs + 1)]
+        assert len(found.Images("class_models/sheet")) == 1
+
+
+def test_what_ended_a_training_early_is_said(tmp_path: Path) -> None:
+    """Three steps an epoch."""
+    bare = (*SMALL, "class_models.count=0", "saliency.images=0", "sanity.images=0", "localisation.enabled=false")
+    done = run("train.py", *bare, "trainer.max_epochs=3", "trainer.max_steps=4", f"out={tmp_path / 'run'}")
+    assert (
+        "trainer.max_steps=4 ended the training at step 4, in epoch 2, whose rest a resumed run leaves out\n"
+        in done.stdout
+    )
+    done = run("train.py", f"resume={tmp_path / 'run'}")
+    assert "nothing is left to train: trainer.max_steps=4 are done\n" in done.stdout
+    done = run("train.py", f"resume={tmp_path / 'run'}", "trainer.max_steps=-1", "trainer.max_time=00:00:00:00")
+    assert "nothing is left to train: trainer.max_time=00:00:00:00 is used up" in done.stdout
+    done = run("train.py", f"resume={tmp_path / 'run'}", "trainer.max_time=00:01:00:00")
+    assert "epoch 3/3" in done.stdout
+    assert "to train" not in done.stdout
+    assert "ended the training" not in done.stdout
+
+
+def test_frozen_layers_need_weights(tmp_path: Path) -> None:
+    done = run("train.py", *SMALL, "optim.freeze=true", f"out={tmp_path / 'run'}", code=2)
+    assert done.stderr.startswith("error: optim.freeze=true needs model.weights=")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_of_one_process(trained: Path, tmp_path: Path) -> None:

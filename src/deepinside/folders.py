@@ -3,13 +3,14 @@
 import os
 import shutil
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from deepinside.config import TrainConfig
 from deepinside.errors import UserError
 
 # Files that lie where a run or an analysis began: only there is anything removed.
 RUN_MARK, ANALYSIS_MARK = ".deepinside_run", ".deepinside"
+END = ".end"  # of the file of events in which a run's end lies, what is measured and drawn after the training
 LOOKS = ("class_models", "saliency_maps", "sanity_check", "localisation", "classification")
 
 
@@ -90,8 +91,25 @@ def _held(out: Path) -> IO[str]:
     return mark
 
 
+def follow_moved(callbacks: dict[str, Any], checkpoints: Path) -> None:
+    """Lightning's ModelCheckpoint forgets which epoch was the best where its folder has another name than before: its
+    state among those of the callbacks is told that best.ckpt now lies in `checkpoints`, if it does."""
+    for key, state in callbacks.items():
+        if key.startswith("ModelCheckpoint") and (checkpoints / "best.ckpt").is_file():
+            state["dirpath"] = folder = os.path.realpath(checkpoints)
+            for place in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state[place] = _within(folder, state[place])
+            state["best_k_models"] = {_within(folder, path): score for path, score in state["best_k_models"].items()}
+
+
+def _within(folder: str, path: str) -> str:
+    return os.path.join(folder, os.path.basename(path)) if path else path
+
+
 def clear_last_looks(out: Path) -> None:
-    """What the earlier end of a resumed run drew, before the new one is drawn; what grows over the epochs stays."""
+    """What the earlier end of a resumed run drew and logged, before a new one is; what grows over the epochs stays."""
+    for old in out.glob(f"events.out.tfevents.*{END}"):
+        old.unlink()
     for folder in LOOKS:
         for pattern in ("*.png", "pictures/*.png", "gallery/*.png", "kept/*", "pictures.jsonl", "*.csv", "*.txt"):
             for old in (out / folder).glob(pattern):

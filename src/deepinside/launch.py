@@ -6,25 +6,27 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from deepinside.config import TrainerConfig
 from deepinside.errors import UserError
-from deepinside.words import counted
 
 # Spinning OpenMP threads slow training down fivefold when anything else uses the CPU. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --help and the configuration's errors
     from lightning.pytorch import Callback, Trainer
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+
+PATIENCE = 5.0  # seconds
+LEFT_ALONE = "closed by peer", "reset by peer", "remote process exit"  # what gloo and NCCL say where a process ended
 
 
 class Terminated(KeyboardInterrupt):
@@ -34,11 +36,14 @@ class Terminated(KeyboardInterrupt):
 def run_script(main: Callable[[list[str]], None]) -> None:
     """Calls `main` with the command line; a UserError becomes one line on stderr and exit code 2, Ctrl-C code 130,
     SIGTERM code 143."""
+    first = os.getppid()  # of a further process of this machine: Lightning's first one starts the others
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
         main(sys.argv[1:])
     except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
+        if any(words in str(error) for words in LEFT_ALONE):
+            _fail(first, "another process of this run has ended, so this one does: the reason stands above")
         interrupt = _interrupt(error)
         if interrupt is None:
             raise
@@ -48,13 +53,30 @@ def run_script(main: Callable[[list[str]], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except UserError as error:
-        print(f"error: {error}".replace("error: config error", "config error"), file=sys.stderr)
-        sys.exit(2)
+        _fail(first, str(error))
     except Exception as error:
         if type(error).__name__ != "MisconfigurationException":  # Lightning's word for a setting that cannot work
             raise
-        print(f"error: trainer: {str(error).strip().splitlines()[0]}", file=sys.stderr)
-        sys.exit(2)
+        _fail(first, f"trainer: {str(error).strip().splitlines()[0]}")
+
+
+def _fail(first: int, words: str) -> NoReturn:
+    """Code 2. Where processes share the work, most errors meet all of them: the first one tells them at once, any other
+    only when the first has not ended by itself."""
+    if is_further_process():
+        until = time.monotonic() + PATIENCE
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        while time.monotonic() < until:
+            if os.getppid() != first:  # it has ended
+                sys.exit(2)
+            time.sleep(0.1)
+    print(f"error: {words}".replace("error: config error", "config error"), file=sys.stderr, flush=True)
+    sys.exit(2)
+
+
+def is_further_process() -> bool:
+    """Whether another process of this machine does the same and speaks for both."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 @contextmanager
@@ -91,7 +113,7 @@ def _interrupt(error: BaseException) -> KeyboardInterrupt | None:
 
 def _say_stopped(interrupt: KeyboardInterrupt) -> None:
     _hear_no_more()
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # Ctrl-C reaches every process of a terminal, one of them speaks
+    if not is_further_process():  # Ctrl-C reaches every process of a terminal
         print(f"stopped: {str(interrupt) or 'the same command starts anew'}", file=sys.stderr)
 
 
@@ -100,22 +122,20 @@ def make_trainer(
     out: Path,
     callbacks: Sequence["Callback"],
     own_samplers: bool,
-    resumed: Path | None = None,
+    lost_from: int | None = None,
 ) -> "Trainer":
     """Lightning's Trainer with a TensorBoard logger in `out`. What Lightning refuses becomes a UserError.
 
-    resumed: the checkpoint that is gone on from; what was logged after it is marked as lost.
+    lost_from: what was logged at this step and later is marked as lost (see `first_lost_step`).
     """
     from lightning.pytorch import Trainer
-    from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     quieten()
     if any(word in config.strategy for word in ("spawn", "fork", "notebook")):
         raise UserError(f"trainer.strategy={config.strategy}: results would stay in its processes; ddp gives them back")
     options = asdict(config) | {"enable_progress_bar": False}  # callbacks/progress.py shows it
-    lost = first_lost_step(resumed) if resumed else None
-    logger = TensorBoardLogger(out, name="", version="", default_hp_metric=False, purge_step=lost)
+    logger = event_logger(out, purge_step=lost_from)
     try:
         return Trainer(
             **options,
@@ -126,6 +146,13 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from None
+
+
+def event_logger(out: Path, **options: Any) -> "TensorBoardLogger":
+    """Logs into `out` itself; options: those of TensorBoard's SummaryWriter."""
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(out, name="", version="", default_hp_metric=False, **options)
 
 
 def first_lost_step(checkpoint: Path) -> int:
@@ -151,73 +178,10 @@ def quieten() -> None:
         ".*treespec, LeafSpec.*",
         ".*predict returned None.*",
         ".*GPU available but not used.*",
+        ".*The dirpath has changed.*",  # a moved run whose best.ckpt did not come along
         ".*Be aware that when using `ckpt_path`.*",  # of callbacks that only older checkpoints hold
     ):
         warnings.filterwarnings("ignore", message)
-
-
-COLUMNS = {
-    "top-1 error": "top1_error",
-    "top-5 error": "top5_error",
-    "GT-known": "gt_known_accuracy",
-    "mean IoU": "mean_iou",
-    "pointing": "pointing_game",
-    "MaxBoxAccV2": "max_box_acc_v2",
-}
-
-
-def print_results(metrics: Mapping[str, Any]) -> None:
-    """The main numbers of metrics.json as a table on the terminal, in percent, and the kinds of error below."""
-    table = Table(title=counted(metrics["images"], "validation picture"), title_justify="left")
-    rows = {"classification": metrics["classification"]}
-    if "localisation" in metrics:
-        rows |= {"localisation": metrics["localisation"], **metrics["baselines"]}
-    told = {head: key for head, key in COLUMNS.items() if any(key in row for row in rows.values())}
-    for column in ("", *told):
-        table.add_column(column, justify="left" if not column else "right")
-    intervals = metrics.get("intervals", {})
-    for name, row in rows.items():
-        table.add_row(name.replace("_", " "), *(_percent(row, intervals.get(name, {}), key) for key in told.values()))
-    print_table(table)
-    less = intervals.get("minus_centre_box", {})
-    differences = [f"{head} {_difference(less[key])}" for head, key in COLUMNS.items() if key in less]
-    if differences:
-        print(f"minus centre box: {', '.join(differences)}")
-    for name, counts in metrics.get("errors", {}).items():
-        kinds = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in counts.items())
-        print(f"{name.replace('_', ' ')}: {kinds}")
-
-
-def print_trivial_boxes(figures: Mapping[str, Any]) -> None:
-    """`scoring.trivial_boxes` as a table, in percent."""
-    table = Table(
-        title=f"{counted(figures['images'], 'picture')}, {counted(figures['boxes'], 'box', 'boxes')}; class known",
-        title_justify="left",
-    )
-    table.add_column("box")
-    table.add_column("IoU >= 0.5", justify="right")
-    table.add_column("95%", justify="right")
-    for row in figures["rows"]:
-        low, high = row["interval"]
-        table.add_row(row["box"], f"{100 * row['accuracy']:.2f}", f"[{100 * low:.2f}, {100 * high:.2f}]")
-    print_table(table)
-
-
-def _percent(row: Mapping[str, float], intervals: Mapping[str, Any], key: str) -> str:
-    """In percent, with half the width of the 95% interval."""
-    if key not in row:
-        return ""
-    half = f" ±{50 * (intervals[key][1] - intervals[key][0]):.1f}" if key in intervals else ""
-    return f"{100 * row[key]:.1f}{half}"
-
-
-def _difference(numbers: Sequence[float]) -> str:
-    return "{:+.1f} [{:.1f}, {:.1f}]".format(*(100 * number for number in numbers))
-
-
-def print_table(table: Table, width: int = 120) -> None:
-    """On the terminal at its own width, elsewhere `width` characters wide."""
-    Console(width=None if sys.stdout.isatty() else width).print(table)
 
 
 def write_json(path: Path, content: Any) -> None:

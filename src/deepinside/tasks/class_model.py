@@ -16,10 +16,11 @@ from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
 from deepinside.data.module import PictureData, check_readable, open_split
 from deepinside.data.picture import find_classes
 from deepinside.errors import UserError
-from deepinside.launch import if_stopped, make_trainer, print_table
+from deepinside.launch import if_stopped, make_trainer
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
+from deepinside.result_tables import print_table
 from deepinside.tasks.analysis import enough, shows, start
 
 

@@ -13,11 +13,12 @@ from deepinside.compare import Comparison, Measure, Shown, compare, keep_class_m
 from deepinside.config import AnalyseConfig
 from deepinside.errors import UserError
 from deepinside.events import Curves, read_scalars
-from deepinside.launch import print_table, write_json
+from deepinside.launch import write_json
 from deepinside.plots import to_tensorboard
 from deepinside.progress import Bar
 from deepinside.provenance import FILE, provenance
 from deepinside.report.comparison_report import write_comparison
+from deepinside.result_tables import print_table
 from deepinside.runs import open_run
 from deepinside.tasks.analysis import shows, start
 from deepinside.tasks.compared_maps import agreement_of_maps, summarise_agreement

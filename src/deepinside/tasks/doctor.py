@@ -11,8 +11,9 @@ from deepinside.config import AnalyseConfig
 from deepinside.doctor import Finding, check_data, check_machine, check_names, check_weights
 from deepinside.errors import UserError
 from deepinside.folders import make_folder
-from deepinside.launch import print_table, write_json
+from deepinside.launch import write_json
 from deepinside.progress import Bar
+from deepinside.result_tables import print_table
 
 COLOURS = {"ok": "green", "warn": "yellow", "blocks": "bold red"}
 

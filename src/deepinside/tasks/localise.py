@@ -14,9 +14,10 @@ from deepinside.data.box_files import boxed_pictures, read_boxes
 from deepinside.data.devkit import read_blacklist
 from deepinside.data.module import PictureData, check_readable, open_split
 from deepinside.errors import UserError
-from deepinside.launch import make_trainer, print_results, print_table, print_trivial_boxes, write_json
+from deepinside.launch import make_trainer, write_json
 from deepinside.predictions import read_predictions
 from deepinside.progress import Bar
+from deepinside.result_tables import print_results, print_table, print_trivial_boxes
 from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
 from deepinside.tasks.analysis import look_at_pictures, shows, start
 

@@ -11,7 +11,7 @@ from callbacks.saliency_maps import check_method
 from callbacks.sanity import sanity_table
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig
-from deepinside.launch import print_table
+from deepinside.result_tables import print_table
 from deepinside.tasks.analysis import look_at_pictures, shows
 
 
