@@ -130,6 +130,8 @@ class Localisation(Monitor):
         if not trainer.is_global_zero:
             return
         self.results = _results(measured, outcomes, classes, seconds)
+        if self.blacklist and self.blacklist.isdisjoint(outcome.rows[0]["image"] for outcome in outcomes):
+            log.warning(f"localisation.blacklist={self.settings.blacklist} names none of the pictures measured")
         if "localisation" not in self.results:
             log.warning("none of the pictures measured has a box of its class: only the classification is scored")
         log_numbers(trainer, _curves(measured, "test_localisation"))  # other pictures, so another curve

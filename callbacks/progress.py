@@ -54,14 +54,20 @@ class TrainerProgress(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._open(trainer, "analysis", trainer.num_predict_batches)
 
-    def on_validation_batch_end(self, *_: Any) -> None:
-        self._advance()
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._begin(batch_idx)
 
-    def on_test_batch_end(self, *_: Any) -> None:
-        self._advance()
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._begin(batch_idx)
 
-    def on_predict_batch_end(self, *_: Any) -> None:
-        self._advance()
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._begin(batch_idx)
 
     def on_validation_end(self, *_: Any) -> None:
         self.validated = True
@@ -81,6 +87,11 @@ class TrainerProgress(Callback):
         total = sum(batches)
         bar = Bar(what, total if total < float("inf") else None, "batches", enabled=trainer.is_global_zero)
         self.bars.append(bar)
+
+    def _begin(self, batch_idx: int) -> None:
+        """A batch is done when the next one begins: what other callbacks do with it at its end counts, too."""
+        if batch_idx:
+            self._advance()
 
     def _advance(self) -> None:
         if self.bars:

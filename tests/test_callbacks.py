@@ -197,7 +197,9 @@ def _files_say_the_same(watcher: Localisation, folder: Path) -> None:
         assert again["errors"]["first_guess"] == watcher.results["errors"]["first_guess"]
 
 
-def test_blacklisted_pictures_count_for_the_classification_alone(tmp_path: Path) -> None:
+def test_blacklisted_pictures_count_for_the_classification_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     listed = tmp_path / "blacklist.txt"
     listed.write_text("\n".join(picture.name for picture in boxed_pictures(Shapes("val", 0, 3))))
     module = Classifier(convnet())
@@ -207,6 +209,13 @@ def test_blacklisted_pictures_count_for_the_classification_alone(tmp_path: Path)
     trainer.test(module, PictureData(DataConfig(workers=0), module.convnet, val=Shapes("val", 0, 5)), verbose=False)
     assert (watcher.results["images"], watcher.results["localisation"]["images"]) == (5, 2)
     assert sum(watcher.results["errors"]["class_known"].values()) == 2
+    assert "blacklist" not in caplog.text
+    listed.write_text("nothing here")
+    watcher = Localisation(LocalisationConfig(pictures=0, blacklist=str(listed)))
+    trainer = Trainer(callbacks=[watcher], enable_progress_bar=False, enable_model_summary=False, **options)
+    trainer.test(module, PictureData(DataConfig(workers=0), module.convnet, val=Shapes("val", 0, 5)), verbose=False)
+    assert watcher.results["localisation"]["images"] == 5
+    assert f"localisation.blacklist={listed} names none of the pictures measured" in caplog.text
 
 
 def test_a_data_set_of_which_nothing_can_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from deepinside.compare.statistics import paired_differences
 from deepinside.errors import UserError
 from deepinside.runs import Run, open_run
 
+from . import trees
 from .comparable_runs import TRUTH, record, write_run
 
 
@@ -112,8 +113,13 @@ class TestPairing:
         assert "1 of 2 pictures have another size or other true boxes, the first is picture_1" in found
 
     def test_no_records(self, tmp_path: Path) -> None:
+        trees.write(tmp_path / "b" / "checkpoints" / "last.ckpt", "")
         found = refusal(tmp_path, [record(0), record(1)], [])
         assert f"`python train.py resume={tmp_path}/b` makes it at its end" in found
+
+    def test_no_records_and_no_checkpoint(self, tmp_path: Path) -> None:
+        found = refusal(tmp_path, [record(0), record(1)], [])
+        assert found.endswith("its training was stopped before its first epoch was done")
 
     def test_no_records_of_an_analysis(self, tmp_path: Path) -> None:
         run = write_run(tmp_path / "b", [], task="saliency")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -132,6 +132,23 @@ def test_an_epoch_tells_only_numbers_of_its_own(tmp_path: Path, capsys: pytest.C
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
     told = [line.split("  ")[1:-1] for line in lines]
     assert told == [["train/loss 1.0000"], ["train/loss 2.0000", "val/loss 2.0000"], ["train/loss 3.0000"]]
+
+
+def test_what_others_do_with_a_batch_counts_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback behind the progress, at the end of the first, second and third batch: none, one and two are done."""
+    told = []
+
+    class Late(Callback):
+        def on_test_batch_end(self, *_: object) -> None:
+            told.append(progress.Bar._open[-1].done)
+
+    module = Validated()
+    monkeypatch.setattr(module, "test_step", lambda batch, batch_idx: None, raising=False)
+    callbacks = [*trainer_progress(True), Late()]
+    trainer = make_trainer(TrainerConfig(accelerator="cpu"), tmp_path, callbacks, own_samplers=False)
+    trainer.test(module, DataLoader(torch.ones(3, 1)), verbose=False)  # type: ignore[arg-type]
+    assert told == [0, 1, 2]
+    assert progress.Bar._open == []
 
 
 def read_all(file: io.RawIOBase) -> str:

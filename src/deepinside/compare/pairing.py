@@ -62,6 +62,8 @@ def _how_to_record(run: Run) -> str:
     task = run.config.get("task")
     if task:
         return f"task={task} leaves none; give the folder of a run of train.py, or of task=localise"
+    if not (run.folder / "checkpoints" / "last.ckpt").is_file():
+        return "its training was stopped before its first epoch was done"
     return f"`python train.py resume={run.folder}` makes it at its end"
 
 

@@ -53,7 +53,8 @@ def _how_many_are_kept(callback: ClassModels, classes: list[int]) -> str:
     if (store := getattr(callback, "store", None)) is None:
         return "no class model was begun; the same command starts anew"
     kept = sum(all(store.load(index, objective) for objective in callback.objectives) for index in classes)
-    return f"{kept} of {len(classes)} class models are kept in {store.folder}; the same command goes on with the others"
+    rest = "goes on with the others" if kept < len(classes) else "draws them"
+    return f"{kept} of {len(classes)} class models are kept in {store.folder}; the same command {rest}"
 
 
 def open_judge(config: AnalyseConfig, convnet: ConvNet, classes: list[int]) -> ConvNet | None:

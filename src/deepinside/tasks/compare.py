@@ -158,7 +158,7 @@ def _log(
             text = f"{_heading(comparison, place)}\n\n{_markdown(*difference_rows(comparison, place))}\n\n{NOTE}"
             writer.add_text(f"compare/{label}", text)
         sheets = {"pictures": draw_pictures(comparison.labels, shown[:IN_TENSORBOARD])}
-        sheets["class_models"] = draw_class_models(models)
+        sheets["class_models"] = draw_class_models(comparison.labels, models)
         for name, sheet in sheets.items():
             if sheet:
                 writer.add_image(f"compare/{name}", to_tensorboard(sheet))

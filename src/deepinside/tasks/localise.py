@@ -57,7 +57,10 @@ def score_files(config: AnalyseConfig) -> None:
         else:
             pictures = boxed_pictures(open_split(config.data, "val", config.seed))
     if config.localisation.blacklist:
-        pictures = without_boxes(pictures, read_blacklist(Path(config.localisation.blacklist)))
+        blacklist = read_blacklist(Path(config.localisation.blacklist))
+        if blacklist.isdisjoint(picture.name for picture in pictures):
+            print(f"localisation.blacklist={config.localisation.blacklist} names none of the {len(pictures)} pictures")
+        pictures = without_boxes(pictures, blacklist)
     if config.predictions:
         images, ids = [p.name for p in pictures], {p.label_id for p in pictures if p.label_id}
         guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)

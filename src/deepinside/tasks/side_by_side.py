@@ -20,14 +20,16 @@ def draw_pictures(labels: Sequence[str], shown: Sequence[Shown]) -> Image.Image 
     return sheet([_side_by_side(labels, one, np.array(photo)) for one, photo in opened], 1) if opened else None
 
 
-def draw_class_models(models: Mapping[str, list[Path | None]]) -> Image.Image | None:
-    """A sheet with a row a class, a column a run; None without any."""
+def draw_class_models(labels: Sequence[str], models: Mapping[str, list[Path | None]]) -> Image.Image | None:
+    """A sheet with a row a class, a column a run with its label; None without any."""
     opened = [[_open(file) for file in files] for files in models.values()]
     pictures = [picture for row in opened for picture in row if picture]
     if not pictures:
         return None
-    blank = Image.new("RGB", (max(p.width for p in pictures), max(p.height for p in pictures)), "white")
-    return sheet([picture or blank for row in opened for picture in row], len(opened[0]))
+    width, height = max(p.width for p in pictures), max(p.height for p in pictures)
+    blank = Image.new("RGB", (width, height), "white")
+    rows = ([(label, np.array(one or blank)) for label, one in zip(labels, row, strict=True)] for row in opened)
+    return sheet([draw_strip(row, "", height) for row in rows], 1)
 
 
 def _open(file: Path | None) -> Image.Image | None:
