@@ -172,6 +172,7 @@ def _callbacks(
         ClassModels,
         HyperParameters,
         Localisation,
+        Monitor,
         Randomisation,
         SaliencyMaps,
         check_finite,
@@ -199,6 +200,15 @@ def _callbacks(
         check_finite(module, trainer.global_step)
         trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
 
+    def keep_looks(trainer: "Trainer", module: "LightningModule") -> None:
+        if any(isinstance(one, Monitor) and one.looked_at == trainer.global_step for one in looks):
+            trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
+
+    looks = (
+        ClassModels(config.class_models, chosen, out / "class_models", progress=shows, **budget),
+        SaliencyMaps(config.saliency, out / "saliency_maps", **budget),
+        measured,
+    )
     return (
         measured,
         sanity,
@@ -207,9 +217,7 @@ def _callbacks(
             LambdaCallback(on_load_checkpoint=find_best, on_train_start=keep_config, on_train_epoch_end=keep_last),
             *progress(config.trainer.enable_progress_bar),
             HyperParameters(config),
-            ClassModels(config.class_models, chosen, out / "class_models", progress=shows, **budget),
-            SaliencyMaps(config.saliency, out / "saliency_maps", **budget),
-            measured,
+            *looks,
             sanity,
             ModelCheckpoint(
                 *(out / "checkpoints", "best", "val/top1_error"),
@@ -218,6 +226,7 @@ def _callbacks(
                 enable_version_counter=False,
             ),
             LearningRateMonitor("step"),
+            LambdaCallback(on_train_epoch_end=keep_looks),
         ],
     )
 

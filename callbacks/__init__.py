@@ -7,7 +7,7 @@ from callbacks.gathering import gather, spread
 from callbacks.hparams import HyperParameters
 from callbacks.localisation import Localisation
 from callbacks.mean_image import MeanImage
-from callbacks.monitor import check_finite
+from callbacks.monitor import Monitor, check_finite
 from callbacks.progress import progress
 from callbacks.relation import Relation
 from callbacks.saliency_maps import SaliencyMaps
@@ -21,6 +21,7 @@ __all__ = [
     "HyperParameters",
     "Localisation",
     "MeanImage",
+    "Monitor",
     "Pictures",
     "Randomisation",
     "Relation",

@@ -23,7 +23,7 @@ from callbacks.class_model_store import (
     judge_pictures,
     told_diverged,
 )
-from callbacks.film_strips import Looks, title
+from callbacks.film_strips import Looks
 from callbacks.gathering import gather, raise_together, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.subject import Pictures, convnet_of, require_pictures
@@ -93,7 +93,7 @@ class ClassModels(Monitor):
         if mine:
             settings = replace(self.settings, steps=self.settings.look_steps or self.settings.steps)
             self._take(convnet, find_class_models(convnet, mine, settings, start=start))
-        found, heading = self._gather(convnet)[0], title(trainer, self.unit)
+        found, heading = self._gather(convnet)[0], self.title(trainer)
         self._grow(trainer, convnet, found, heading)
         if self.settings.warm_start and found:
             keep_last(trainer, self.last, found, heading)

@@ -62,11 +62,6 @@ class Looks:
             return str(content["title"]), {key: content[key] for key in content.files if key != "title"}
 
 
-def title(trainer: Trainer, unit: str) -> str:
-    """A column's title."""
-    return f"epoch {trainer.current_epoch + 1}" if unit == "epochs" else f"step {trainer.global_step}"
-
-
 def slug(index: int, name: str, digits: int = 4) -> str:
     """0012_goose: what files and tags are called; without a name the number alone."""
     words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

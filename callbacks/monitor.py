@@ -32,8 +32,8 @@ class Monitor(Callback, ABC):
     max_overhead: a look is left out as long as (time spent in looks + what the last one took) would be more than this
     share of the training time, looks of all callbacks not counted; the first is always made; None: no such limit. The
     first process's clock decides for all. Logs `overhead/<name>`, the share so far, after each look and at the end, and
-    `overhead/all` at the end. Times survive a resume, but for looks after the checkpoint. Raises UserError where
-    parameters are no longer finite.
+    `overhead/all` at the end. Times survive a resume, and where the run was stopped before the look at its last epoch,
+    that is made up. Raises UserError where parameters are no longer finite.
 
     pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
     """
@@ -44,6 +44,8 @@ class Monitor(Callback, ABC):
         self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
         self.trained, self.spent, self.cost, self.looks, self.factor = 0.0, 0.0, 0.0, 0, 1.0
         self.looked_at = -1  # the step of the last look
+        self.epochs = 0  # how many were trained when a look is made
+        self.resumed = False
         self.monitors: Sequence[Monitor] = ()
         self.strips: Sequence[Looks] = ()  # what a look keeps, for those to come
         self.fixed: list[WholePicture] | None = None
@@ -51,6 +53,10 @@ class Monitor(Callback, ABC):
     @abstractmethod
     def look(self, trainer: Trainer, module: LightningModule) -> None:
         """What is done: every process comes here at the same step."""
+
+    def title(self, trainer: Trainer) -> str:
+        """Of what a look finds."""
+        return f"epoch {self.epochs}" if self.unit == "epochs" else f"step {trainer.global_step}"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         require_pictures(self, trainer, pl_module, self.given)
@@ -77,6 +83,11 @@ class Monitor(Callback, ABC):
         for looks in self.strips:
             looks.forget_after(trainer.global_step, trainer)
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.resumed and trainer.current_epoch and self.looked_at < trainer.global_step:
+            self._after_epoch(trainer, pl_module, trainer.current_epoch)
+        self.resumed = False
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step = trainer.global_step
         if self.unit == "steps" and step != self.step:  # a step may take several batches
@@ -85,8 +96,7 @@ class Monitor(Callback, ABC):
                 self._consider(trainer, pl_module, step / self.every)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.unit == "epochs" and self.every and trainer.current_epoch % self.every == 0:
-            self._consider(trainer, pl_module, (trainer.current_epoch + 1) / self.every)
+        self._after_epoch(trainer, pl_module, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self is self.monitors[0]:
@@ -99,11 +109,12 @@ class Monitor(Callback, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         numbers = {"spent": self.spent, "cost": self.cost, "looks": self.looks, "factor": self.factor}
-        return {"trained": self._trained(), **numbers}
+        return {"trained": self._trained(), "looked_at": self.looked_at, **numbers}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for key, value in state_dict.items():
             setattr(self, key, value)
+        self.resumed = "looked_at" in state_dict  # older checkpoints do not know
 
     def _trained(self) -> float:
         """Seconds of training without anybody's looks."""
@@ -111,6 +122,11 @@ class Monitor(Callback, ABC):
             return self.trained
         looking = sum(monitor.spent - monitor.spent_before for monitor in self.monitors)
         return self.trained + monotonic() - self.since - looking
+
+    def _after_epoch(self, trainer: Trainer, module: LightningModule, epochs: int) -> None:
+        self.epochs = epochs
+        if self.unit == "epochs" and self.every and (epochs - 1) % self.every == 0:
+            self._consider(trainer, module, epochs / self.every)
 
     def _consider(self, trainer: Trainer, module: LightningModule, periods: float) -> None:
         share = self.max_overhead if self.looks else None

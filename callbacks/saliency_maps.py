@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from callbacks.film_strips import Arrays, Looks, show_strips, shrink, slug, title
+from callbacks.film_strips import Arrays, Looks, show_strips, shrink, slug
 from callbacks.gathering import gather, log_numbers, log_picture, panel_file, save_picture
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.subject import Pictures, convnet_of
@@ -60,7 +60,7 @@ class SaliencyMaps(Monitor):
         check_method(convnet, self.settings.method)
 
     def look(self, trainer: Trainer, module: LightningModule) -> None:
-        self._add_column(trainer, self._explain_fixed(trainer, module), title(trainer, self.unit))
+        self._add_column(trainer, self._explain_fixed(trainer, module), self.title(trainer))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         shown = self._explain_fixed(trainer, pl_module)

@@ -1,6 +1,7 @@
 """When looks are made, what they cost, what survives a resume, what several processes log."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ from callbacks.saliency_maps import drift
 from deepinside.config import ClassModelsConfig, SaliencyConfig, TrainerConfig
 from deepinside.errors import UserError
 from deepinside.events import read_scalars
-from deepinside.launch import make_trainer
+from deepinside.launch import first_lost_step, make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = Pictures(torch.rand(3, 3, 16, 16), torch.arange(3), (0.5,) * 3, (0.25,) * 3)
@@ -288,7 +289,8 @@ def test_what_a_killed_epoch_logged_is_purged(tmp_path: Path) -> None:
         maps = SaliencyMaps(SaliencyConfig(1, unit="steps", images=1), tmp_path / "s", pictures=PICTURES)
         maps.max_overhead = None
         last = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-        at = make_trainer(settings, tmp_path, [maps, *more, last], own_samplers=False, resumed=resumed)
+        first = first_lost_step(resumed) if resumed else None
+        at = make_trainer(settings, tmp_path, [maps, *more, last], own_samplers=False, lost_from=first)
         at.fit(Net(), loader(3), ckpt_path=str(resumed) if resumed else None, weights_only=True)
         return maps.kept.steps()
 
@@ -353,6 +355,36 @@ def test_films_go_on_after_a_resume(tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "class_models" / "growth").iterdir()} == {"0002_2.png", "0000_0.png"}
     with Image.open(tmp_path / "saliency" / "films" / "00001_1.png") as strip:
         assert strip.width == 5 * 112 + 4 * 8  # the picture and four looks
+
+
+def test_a_look_that_was_stopped_is_made_up(tmp_path: Path) -> None:
+    """The checkpoint of the second epoch, from before its look and from behind it."""
+
+    class Kept(Callback):
+        def __init__(self, name: str) -> None:
+            self.file = tmp_path / f"{name}.ckpt"
+
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            trainer.save_checkpoint(self.file)
+
+    def maps(name: str) -> SaliencyMaps:
+        return SaliencyMaps(SaliencyConfig(1, images=1), tmp_path / name, pictures=PICTURES, max_overhead=None)
+
+    trainer(tmp_path, [Kept("before"), maps("before"), Kept("behind")], max_epochs=2).fit(Net(), loader(3))
+    shutil.copytree(tmp_path / "before", tmp_path / "behind")
+    (tmp_path / "before" / "looks" / "6.npz").unlink()
+    times = {}
+    for name in ("before", "behind"):
+        file, watched = tmp_path / name / "looks" / "6.npz", maps(name)
+        times[name] = file.stat().st_mtime_ns if file.exists() else None
+        at = trainer(tmp_path / f"{name}_log", [watched], max_epochs=3)
+        at.fit(Net(), loader(3), ckpt_path=str(tmp_path / f"{name}.ckpt"))
+        assert watched.kept.steps() == [3, 6, 9]
+        assert [watched.kept.read(step)[0] for step in (3, 6, 9)] == ["epoch 1", "epoch 2", "epoch 3"]
+        assert watched.looks == 3
+        assert (file.stat().st_mtime_ns == times[name]) == (name == "behind")
+    drift = events(tmp_path / "before_log").Scalars("saliency/drift_spearman")
+    assert [e.step for e in drift] == [6, 9]
 
 
 def large(out: Path, warm: bool = True) -> ClassModels:
