@@ -12,7 +12,7 @@ from deepinside.config.help import check_training_heeds, training_help
 from deepinside.config.options import options
 from deepinside.endings import early_end, how_to_go_on
 from deepinside.errors import UserError
-from deepinside.folders import END, check_out, check_run, clear_last_looks, clear_run, follow_moved, newest_run
+from deepinside.folders import END, check_out, check_run, clear_last_looks, clear_run, newest_run
 from deepinside.launch import (
     event_logger,
     first_lost_step,
@@ -27,9 +27,6 @@ from deepinside.result_tables import print_results
 from deepinside.words import counted
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback, LightningModule, Trainer
-
-    from callbacks import Classified, Localisation, Randomisation
     from deepinside.classifier import Classifier
 
 RECIPES = Path(__file__).resolve().parent / "configs"
@@ -94,6 +91,7 @@ def train(config: TrainConfig) -> None:
     from lightning.pytorch.utilities import rank_zero_only
 
     from callbacks import gather
+    from callbacks.training import training_callbacks
     from deepinside.classifier import Classifier
     from deepinside.data.module import PictureData, check_readable, open_split
     from deepinside.models.build import build_convnet
@@ -128,7 +126,7 @@ def train(config: TrainConfig) -> None:
 
     final = replace(config, name=name, out=None, resume=None, overwrite=False)
     resumed = out / "checkpoints" / "last.ckpt" if config.resume else None
-    measured, sanity, callbacks = _callbacks(final, out, len(convnet.classes), pictures["val"].has_boxes, shows)
+    measured, sanity, callbacks = training_callbacks(final, out, len(convnet.classes), pictures["val"].has_boxes, shows)
     batches = max(1, len(pictures["train"]) // config.data.batch_size)  # small sets have a loss an epoch, too
     logged = replace(config.trainer, log_every_n_steps=min(config.trainer.log_every_n_steps, batches))
     first = first_lost_step(resumed) if resumed else None
@@ -159,76 +157,6 @@ def train(config: TrainConfig) -> None:
         write_json(out / "metrics.json", metrics | {"unreadable": unreadable})
         _last_words(out, metrics, unreadable)
         leave_report(out, started, resumed is not None)
-
-
-def _callbacks(
-    config: TrainConfig, out: Path, classes: int, has_boxes: bool, shows: bool
-) -> tuple["Localisation | Classified", "Randomisation", list["Callback"]]:
-    """What measures the net at the end, what tries whether its maps depend on what was learnt, and all callbacks."""
-    from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor, ModelCheckpoint
-
-    from callbacks import (
-        Classified,
-        ClassModels,
-        HyperParameters,
-        Localisation,
-        Monitor,
-        Randomisation,
-        SaliencyMaps,
-        check_finite,
-        progress,
-        spread,
-    )
-
-    localised = config.localisation if config.localisation.enabled and has_boxes else None
-    chosen, budget = spread(config.class_models.count, classes), {"max_overhead": config.monitor.max_overhead}
-    measured: Localisation | Classified = Classified(out / "classification", config.localisation.kept)
-    if localised:
-        measured = Localisation(localised, out / "localisation", **budget)
-    sanity = Randomisation(
-        config.sanity, config.saliency, localised, out / "sanity_check", seed=config.seed, progress=shows
-    )
-
-    def keep_config(trainer: "Trainer", _: object) -> None:
-        if trainer.is_global_zero:  # of a resumed run not before its checkpoint was taken
-            save_config(config, out / "config.yaml")
-
-    def find_best(trainer: "Trainer", module: "LightningModule", checkpoint: dict[str, Any]) -> None:
-        follow_moved(checkpoint["callbacks"], out / "checkpoints")
-
-    def keep_last(trainer: "Trainer", module: "LightningModule") -> None:
-        check_finite(module, trainer.global_step)
-        trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
-
-    def keep_looks(trainer: "Trainer", module: "LightningModule") -> None:
-        if any(isinstance(one, Monitor) and one.looked_at == trainer.global_step for one in looks):
-            trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
-
-    looks = (
-        ClassModels(config.class_models, chosen, out / "class_models", progress=shows, **budget),
-        SaliencyMaps(config.saliency, out / "saliency_maps", **budget),
-        measured,
-    )
-    return (
-        measured,
-        sanity,
-        [
-            # Before the looks, which may take a while and be stopped. Lightning's ModelCheckpoint always comes last.
-            LambdaCallback(on_load_checkpoint=find_best, on_train_start=keep_config, on_train_epoch_end=keep_last),
-            *progress(config.trainer.enable_progress_bar),
-            HyperParameters(config),
-            *looks,
-            sanity,
-            ModelCheckpoint(
-                *(out / "checkpoints", "best", "val/top1_error"),
-                mode="min",
-                save_on_train_epoch_end=False,  # but after the validation: last.ckpt knows then which is the best
-                enable_version_counter=False,
-            ),
-            LearningRateMonitor("step"),
-            LambdaCallback(on_train_epoch_end=keep_looks),
-        ],
-    )
 
 
 def _check_fits(module: "Classifier", checkpoint: Path) -> None:

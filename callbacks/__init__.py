@@ -7,7 +7,6 @@ from callbacks.gathering import gather, spread
 from callbacks.hparams import HyperParameters
 from callbacks.localisation import Localisation
 from callbacks.mean_image import MeanImage
-from callbacks.monitor import Monitor, check_finite
 from callbacks.progress import progress
 from callbacks.relation import Relation
 from callbacks.saliency_maps import SaliencyMaps
@@ -21,12 +20,10 @@ __all__ = [
     "HyperParameters",
     "Localisation",
     "MeanImage",
-    "Monitor",
     "Pictures",
     "Randomisation",
     "Relation",
     "SaliencyMaps",
-    "check_finite",
     "gather",
     "progress",
     "spread",

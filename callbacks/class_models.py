@@ -146,9 +146,7 @@ class ClassModels(Monitor):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         convnet = convnet_of(pl_module, self.given)
-        for objective in self.objectives:
-            if self.failed:
-                return
+        for objective in () if self.failed else self.objectives:
             try:
                 found = self._find(convnet, batch.tolist(), objective)
             except UserError as error:  # told when all processes are done, or the others would wait for this one

@@ -56,14 +56,15 @@ launch.run_script(main)
 """
 
 
-def fail(error: str, rank: str, folder: Path, *, parent_ends: bool = False) -> tuple[str, int]:
+def fail(error: str, rank: str, folder: Path, *, processes: str = "2", parent_ends: bool = False) -> tuple[str, int]:
     """What a script says of an error, and its code, as the process `rank` of several."""
     file = str(folder / "began")
     command = [sys.executable, "-c", FAILS.format(error=error, file=file)]
     if parent_ends:  # the shell starts it and is gone; its output ends when it has ended, too
         wait = f'"$@" & while [ ! -e "{file}" ]; do sleep 0.05; done'
         command = ["sh", "-c", wait, "sh", *command]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"LOCAL_RANK": rank})
+    environment = os.environ | {"LOCAL_RANK": rank, "WORLD_SIZE": processes}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     return done.stderr, done.returncode
 
 
@@ -83,6 +84,6 @@ def test_who_is_left_alone_says_so_without_a_traceback(tmp_path: Path) -> None:
         "error: another process of this run has ended, so this one does: the reason stands above\n",
         2,
     )
-    said, code = fail("RuntimeError('a bug')", "0", tmp_path)
-    assert "Traceback" in said
-    assert code == 1
+    for said, code in (fail("RuntimeError('a bug')", "0", tmp_path), fail(left, "0", tmp_path, processes="1")):
+        assert "Traceback" in said
+        assert code == 1

@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --he
     from lightning.pytorch import Callback, Trainer
     from lightning.pytorch.loggers import TensorBoardLogger
 
-
 PATIENCE = 5.0  # seconds
 LEFT_ALONE = "closed by peer", "reset by peer", "remote process exit"  # what gloo and NCCL say where a process ended
 
@@ -42,7 +41,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     try:
         main(sys.argv[1:])
     except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
-        if any(words in str(error) for words in LEFT_ALONE):
+        if os.environ.get("WORLD_SIZE", "1") != "1" and any(words in str(error) for words in LEFT_ALONE):
             _fail(first, "another process of this run has ended, so this one does: the reason stands above")
         interrupt = _interrupt(error)
         if interrupt is None:
