@@ -20,7 +20,7 @@ from deepinside.localisation.graph import Array, Graph, Mask, pixel_graph
 from deepinside.localisation.graph_cut import Cuts, contrast_weights, seed_cost
 from deepinside.localisation.presets import Evidence, Preset, find_preset
 
-MAX_SAMPLES = 2000  # colours that a mixture is fitted to, drawn with a fixed seed: a fit then takes a few milliseconds
+MAX_SAMPLES = 1000  # colours that a mixture is fitted to; evenly spaced ones serve as well as twice as many at random
 MANY_SEEDS = 0.1  # where the preset asks for a larger share of the pixels, cuts are exact
 FEW_PIXELS = 40_000  # so are those of smaller pictures, which take no longer
 
@@ -156,10 +156,11 @@ def _samples_and_seeds(saliency: Array, covered: Mask, numbers: Preset) -> list[
 
 
 def _sample(colours: Array, where: Mask) -> Floats:
-    """Colours (3, n), some of them (H, W) -> the monomials of at most MAX_SAMPLES of those."""
+    """Colours (3, n), some of them (H, W) -> the monomials of at most MAX_SAMPLES of those, evenly spaced in reading
+    order."""
     chosen = np.flatnonzero(where)
     if len(chosen) > MAX_SAMPLES:
-        chosen = np.random.default_rng(0).choice(chosen, MAX_SAMPLES, replace=False)
+        chosen = chosen[np.linspace(0, len(chosen) - 1, MAX_SAMPLES).astype(np.int64)]
     return monomials(colours[:, chosen])
 
 
