@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -288,7 +289,12 @@ def test_weights_are_loaded_or_said_to_be_wrong(tmp_path: Path, monkeypatch: pyt
     assert check_weights(good, None)[0].found.startswith(f"{file} loads: shapes_convnet: 3 classes")
     own = Classes(("0", "1"), ("0", "1"))
     assert [finding.state for finding in check_weights(good, own)] == ["ok", "ok"]
-    foreign = check_weights(good, Classes(("0", "cat"), ("0", "cat")))[-1]
+    dogs = Classes(("dog", "cat"), ("dog", "cat"))
+    unnamed = check_weights(good, dogs)[-1]
+    assert (unnamed.state, unnamed.found) == ("warn", "the weights do not name their 3 classes, the data have 2")
+    assert unnamed.fix == "model.classes=FILE names them; train.py fine-tunes a new head"
+    named = replace(good, classes=str(trees.write(tmp_path / "names.txt", "bird\ndog\nfish\n")))
+    foreign = check_weights(named, dogs)[-1]
     assert (foreign.state, foreign.found) == ("warn", "1 of the data's 2 classes are not among the weights': cat")
     silent = check_weights(ModelConfig("shapes_convnet", str(file)), None)
     assert silent[0].state == "blocks"

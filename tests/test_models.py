@@ -1,6 +1,8 @@
 """ConvNets by name: the paper's layer by layer, torchvision's with files of weights, heads, normalisation, mistakes."""
 
+import re
 import urllib.request
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -12,10 +14,10 @@ from torchvision import models as zoo
 
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.ilsvrc import ILSVRC
-from deepinside.data.picture import Classes, find_classes
+from deepinside.data.picture import Classes, find_classes, labels_in
 from deepinside.data.transforms import centre_crop, resize_whole
 from deepinside.errors import UserError
-from deepinside.models.build import _head_keys, build_convnet
+from deepinside.models.build import _head_keys, _load, build_convnet
 from deepinside.models.convnet import ConvNet
 from deepinside.models.simonyan2013 import simonyan2013
 from deepinside.models.weights import load_weights
@@ -260,6 +262,85 @@ def test_a_bare_file_of_the_datas_number_of_classes_keeps_its_head(tmp_path: Pat
     again = build("shapes_convnet", str(tmp_path / "bare.pth"), TEN, mean=[0.5] * 3, std=[0.25] * 3)
     assert again.classes == TEN
     assert torch.equal(again.net.full7.weight, state["full7.weight"])
+    assert any("does not name its classes: they are taken to be the data's, n00000000, " in line for line in again.said)  # type: ignore[union-attr]
+    alone = build("shapes_convnet", str(tmp_path / "bare.pth"), mean=[0.5] * 3, std=[0.25] * 3)
+    with pytest.raises(UserError, match=r"model\.classes=FILE names the weights' classes, which they do not"):
+        labels_in(alone.classes, TEN, "folder")
+
+
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "mnasnet0_5"])
+def test_nets_that_compute_their_widths_or_ask_for_their_version(name: str, tmp_path: Path) -> None:
+    torch.save(zoo.get_model(name, num_classes=3).state_dict(), tmp_path / "net.pth")
+    assert len(build(name, str(tmp_path / "net.pth")).classes) == 3
+
+
+def test_published_files_of_older_names(tmp_path: Path) -> None:
+    """densenet121-a639ec97.pth has norm.1 for what is norm1 now, vit_b_16-c867db91.pth mlp.linear_1 for mlp.0."""
+    state = zoo.densenet121(num_classes=3).state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value for key, value in state.items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    torch.save(old, tmp_path / "old.pth")
+    now = build("densenet121", str(tmp_path / "old.pth")).net.state_dict()
+    assert all(torch.equal(now[key], value) for key, value in state.items())
+
+    vit = zoo.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3)
+    state = vit.state_dict()
+    older = OrderedDict(
+        (k.replace("mlp.0", "mlp.linear_1").replace("mlp.3", "mlp.linear_2"), v) for k, v in state.items()
+    )
+    older._metadata = {key: {"version": 1} for key in state._metadata}  # type: ignore[attr-defined]
+    assert older.keys() != state.keys()
+    again = zoo.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3)
+    _load(again, older, (), ModelConfig("vit_b_16"))
+    assert all(torch.equal(again.state_dict()[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "model._orig_mod."])
+def test_a_module_round_the_net_is_taken_off(prefix: str, tmp_path: Path) -> None:
+    """As DataParallel, Lightning modules and torch.compile leave checkpoints, with the versions of its modules."""
+    whole = net = zoo.mnasnet0_5(num_classes=3)
+    for name in reversed(prefix.split(".")[:-1]):
+        inner, whole = whole, nn.Module()
+        whole.add_module(name, inner)
+    whole.register_buffer("criterion", torch.ones(3))
+    assert f"{prefix}classifier.1.weight" in whole.state_dict()
+    torch.save({"state_dict": whole.state_dict(), "epoch": 3}, tmp_path / "theirs.ckpt")
+    convnet = build("mnasnet0_5", str(tmp_path / "theirs.ckpt"))
+    assert all(torch.equal(v, net.state_dict()[k]) for k, v in convnet.net.state_dict().items())
+
+
+def test_a_file_of_two_nets_is_refused(tmp_path: Path) -> None:
+    state = zoo.resnet18(num_classes=3).state_dict()
+    both = {f"{one}.{key}": value for one in ("student", "teacher") for key, value in state.items()}
+    torch.save(both, tmp_path / "two.pth")
+    with pytest.raises(UserError, match=r"holds 2 nets, student\., teacher\.: give a file of one"):
+        build("resnet18", str(tmp_path / "two.pth"))
+
+
+def test_a_file_names_the_classes_of_weights_that_do_not(tmp_path: Path) -> None:
+    torch.save(build("shapes_convnet", classes=TEN).net.state_dict(), bare := tmp_path / "bare.pth")
+    model = ModelConfig(
+        "shapes_convnet", str(bare), mean=[0.5] * 3, std=[0.25] * 3, classes=str(tmp_path / "names.txt")
+    )
+    lines = ["golden retriever", "n02056570 king penguin, Aptenodytes patagonica", *"abcdefgh"]
+    (tmp_path / "names.txt").write_text("\n".join(lines) + "\n\n")
+    classes = build_convnet(model, DataConfig()).classes
+    assert classes.ids == ("golden retriever", "n02056570", *"abcdefgh")
+    assert classes.names[:2] == ("golden retriever", "king penguin, Aptenodytes patagonica")
+    assert labels_in(classes, Classes(("b", "n02056570"), ("b", "penguin")), "folder") == [3, 1]
+    for text, words in (
+        ("a\nb", "names 2 classes, .*bare.pth has 10"),
+        ("a\nb\na", "line 3: a second line for a"),
+        ("\n", "is empty"),
+    ):
+        (tmp_path / "names.txt").write_text(text)
+        with pytest.raises(UserError, match=words):
+            build_convnet(model, DataConfig())
+    (tmp_path / "names.txt").unlink()
+    with pytest.raises(UserError, match="is no text file"):
+        build_convnet(model, DataConfig())
+    with pytest.raises(UserError, match=r"of model\.weights=FILE, which is not given"):
+        build_convnet(ModelConfig("squeezenet1_1", classes="names.txt"), DataConfig(), TEN)
 
 
 @pytest.mark.parametrize("text", ["train: 1", "a,b", "", "(dp0\n", "\x80\x02}q\x00."])

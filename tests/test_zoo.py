@@ -1,6 +1,10 @@
-"""Every classification net of torchvision: the gradient works, and the ReLU rules apply or say why not. Slow."""
+"""Every classification net of torchvision: its files load, the gradient works, the ReLU rules apply or say why not.
+
+Slow.
+"""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +15,9 @@ from torch import Tensor, nn
 from deepinside.attribution.relu_coverage import relu_coverage
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.saliency import saliency
+from deepinside.config import DataConfig, ModelConfig
 from deepinside.errors import UserError
+from deepinside.models.build import build_convnet
 
 pytestmark = pytest.mark.slow
 NAMES = torchvision.models.list_models(module=torchvision.models)
@@ -42,6 +48,16 @@ def build(name: str) -> tuple[nn.Module, int]:
         elif not (parameter == 1).all():
             parameter.data.zero_()  # biases, which nothing has written yet; scales of 1 stay
     return net, side
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_its_own_weights_loads(name: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    state = torchvision.models.get_model(name, num_classes=3, **options).state_dict()
+    torch.save(state, tmp_path / "weights.pth")
+    convnet = build_convnet(ModelConfig(name, str(tmp_path / "weights.pth")), DataConfig(), report=lambda _: None)
+    loaded = convnet.net.state_dict()
+    assert all(torch.equal(value.nan_to_num(), state[key].nan_to_num()) for key, value in loaded.items())
 
 
 def unlike(a: Tensor, b: Tensor) -> float:

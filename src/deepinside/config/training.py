@@ -36,6 +36,9 @@ class ModelConfig:
     num_classes: int | None = option(
         None, "outputs; null: the data's classes (train.py), the weights' (analyse.py)", low=1
     )
+    classes: str | None = option(
+        None, "file that names the classes of weights that do not: a line each, its data folder's name or WNID and name"
+    )
     mean: list[float] | None = option(
         None, "channel means of the input in [0, 1]; null: they come with the weights", low=0, high=1
     )

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -75,6 +76,28 @@ def read_synset_mapping(path: Path) -> Classes:
     times = Counter(first.values())
     ids = tuple(sorted(first))
     return Classes(ids, tuple(first[i] if times[first[i]] == 1 else f"{first[i]} ({i})" for i in ids))
+
+
+def read_class_list(path: Path) -> Classes:
+    """A net's classes in the order of its outputs, a line each: the name of the class's folder, or a WNID and a name.
+
+    Raises UserError for a file that cannot be read, an empty one and a class given twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no text file that can be read: {error}") from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if words := line.strip():
+            wnid = re.match(r"(n\d{8})\s+(.+)", words)
+            identifier, name = wnid.groups() if wnid else (words, words)
+            if identifier in found:
+                raise UserError(f"{path}, line {number}: a second line for {identifier}")
+            found[identifier] = name
+    if not found:
+        raise UserError(f"{path} is empty: it must have a line for each output of the net")
+    return Classes(tuple(found), tuple(found.values()))
 
 
 def _parse_prediction(prediction: str) -> list[tuple[str, Box]]:

@@ -19,6 +19,12 @@ class Classes:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @classmethod
+    def unnamed(cls, count: int) -> "Classes":
+        """The classes of weights that say nothing of them."""
+        numbers = tuple(str(i) for i in range(count))
+        return cls(numbers, numbers)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -89,8 +95,10 @@ def labels_in(wanted: Classes, given: Classes, name: str) -> list[int]:
     if unknown:
         shapes = "the default data are drawn shapes: give data.name=... data.root=..., or images=...; "
         other = shapes if name == "shapes" else ""
+        if wanted == Classes.unnamed(len(wanted)):
+            other += "model.classes=FILE names the weights' classes, which they do not; "
         raise UserError(
             f"the ConvNet's {len(wanted)} classes do not include {len(unknown)} of the data's {len(given)}"
-            f" (first: {unknown[0]}); {other}model.num_classes={len(given)} fine-tunes a new head with train.py"
+            f" (first: {unknown[0]}); {other}train.py fine-tunes a head of the data's"
         )
     return [place[identifier] for identifier in given.ids]

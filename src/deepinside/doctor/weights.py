@@ -72,6 +72,10 @@ def _compare(weights: Classes, data: Classes) -> Finding:
     unknown = [name for name in data.ids if name not in set(weights.ids)]
     if not unknown:
         return Finding("weights and data", f"the data's {len(data):,} classes are among the weights' {len(weights):,}")
+    if weights == Classes.unnamed(len(weights)):
+        words = f"the weights do not name their {len(weights):,} classes, the data have {len(data):,}"
+        kept = "train.py takes them to be the data's" if len(weights) == len(data) else "train.py fine-tunes a new head"
+        return Finding("weights and data", words, WARN, f"model.classes=FILE names them; {kept}")
     words = f"{len(unknown):,} of the data's {len(data):,} classes are not among the weights': {some(unknown)}"
     return Finding("weights and data", words, WARN, "analyse.py refuses this; train.py fine-tunes a new head")
 

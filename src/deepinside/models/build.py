@@ -1,6 +1,7 @@
 """From the names in the configuration to a ConvNet with its weights, normalisation, picture sizes and classes."""
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from deepinside.errors import UserError, did_you_mean
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.models.simonyan2013 import simonyan2013
-from deepinside.models.weights import Weights, load_weights, torchvision_classes, torchvision_preprocessing
+from deepinside.models.weights import Weights, read_weights, torchvision_classes, torchvision_preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 GREY_LEVEL = 1 / 255
@@ -38,10 +39,8 @@ def build_convnet(
     Raises UserError for unknown names, weights that do not fit, unknown normalisation, crops that are too small.
     """
     head = _head_keys(model.name)
-    weights = load_weights(model.name, model.weights)
-    if weights is not None and weights.model not in (None, model.name):
-        raise UserError(f"model.weights={model.weights} holds a {weights.model}: set model.name={weights.model}")
-    had = None if weights is None else _outputs(weights, head, model)
+    weights = read_weights(model, head)
+    had = None if weights is None else weights.state[head[0]].shape[0]
     num_classes = model.num_classes or (len(data_classes) if data_classes else had)
     if num_classes is None:
         raise UserError("model.num_classes is needed: there are neither weights nor data to tell it")
@@ -54,6 +53,11 @@ def build_convnet(
         foreign = told and data_classes is not None and not set(data_classes.ids) <= set(before.ids)
         new_head = had != num_classes or foreign
         _load(net, weights.state, head if new_head else (), model)
+        if data_classes is not None and not told and not new_head:
+            first = ", ".join(data_classes.ids[:3]) + ", ..." * (len(data_classes) > 3)
+            report(
+                f"{model.weights} does not name its classes: they are taken to be the data's, {first}, in this order"
+            )
         if new_head:
             if data_classes is None:
                 outputs = f"model.num_classes={num_classes}, but {model.weights} has {had} classes"
@@ -90,31 +94,29 @@ def _build(name: str, num_classes: int) -> nn.Module:
 
 def _head_keys(name: str) -> tuple[str, ...]:
     """Names of the parameters whose shape depends on the number of classes, found by building the net twice."""
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            two, three = _build(name, 2).state_dict(), _build(name, 3).state_dict()
+    except NotImplementedError:  # RegNet computes its widths with tensors
         two, three = _build(name, 2).state_dict(), _build(name, 3).state_dict()
     return tuple(key for key in two if two[key].shape != three[key].shape)
 
 
-def _outputs(weights: Weights, head: tuple[str, ...], model: ModelConfig) -> int:
-    for key in head:
-        if key in weights.state:
-            return weights.state[key].shape[0]
-    raise UserError(f"model.weights={model.weights} does not fit {model.name}: it has no '{head[0]}'")
-
-
-def _load(net: nn.Module, state: dict[str, Tensor], new_head: tuple[str, ...], model: ModelConfig) -> None:
+def _load(net: nn.Module, state: Mapping[str, Tensor], new_head: tuple[str, ...], model: ModelConfig) -> None:
     """Loads all but the new head; auxiliary classifiers, which the nets are built without, are left out."""
     mine = net.state_dict()
-    given = {k: v for k, v in state.items() if k not in new_head and not k.startswith(("aux1.", "aux2.", "AuxLogits."))}
-    missing = [k for k in mine if k not in given and k not in new_head and not k.endswith("num_batches_tracked")]
-    extra = [k for k in given if k not in mine]
+    left_out = ("aux1.", "aux2.", "AuxLogits.")
+    given = OrderedDict((k, v) for k, v in state.items() if k not in new_head and not k.startswith(left_out))
+    # The versions of its modules, by which some of torchvision's read what older ones wrote.
+    given._metadata = getattr(state, "_metadata", mine._metadata)  # type: ignore[attr-defined]
     wrong = [k for k in given if k in mine and given[k].shape != mine[k].shape]
+    missing, extra = ([], []) if wrong else net.load_state_dict(given, strict=False)
+    missing = [k for k in missing if k not in new_head and not k.endswith("num_batches_tracked")]
     for keys, words in ((missing, "lacks"), (extra, "has the unknown"), (wrong, "has another shape of")):
         if keys:
             raise UserError(
                 f"model.weights={model.weights} does not fit {model.name}: it {words} '{keys[0]}' ({len(keys)} such)"
             )
-    net.load_state_dict(given, strict=False)
 
 
 def _keep_known_rows(net: nn.Module, head: tuple[str, ...], weights: Weights, before: Classes, after: Classes) -> int:
@@ -161,8 +163,7 @@ def _classes(name: str, weights: Weights | None, data_classes: Classes | None, n
         return torchvision_classes(name)
     if data_classes is not None and len(data_classes) == num_classes:
         return data_classes
-    numbers = tuple(str(i) for i in range(num_classes))
-    return Classes(numbers, numbers)
+    return Classes.unnamed(num_classes)
 
 
 @torch.no_grad()

@@ -1,6 +1,9 @@
 """Where weights come from: torchvision by name, a state_dict file, or one of our checkpoints."""
 
-from dataclasses import dataclass
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -9,6 +12,8 @@ import torch
 from torch import Tensor
 from torchvision import models as zoo
 
+from deepinside.config import ModelConfig
+from deepinside.data.annotations import read_class_list
 from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError, did_you_mean
@@ -23,6 +28,50 @@ class Weights:
     preprocessing: Preprocessing | None = None
     classes: Classes | None = None
     model: str | None = None
+
+
+def read_weights(model: ModelConfig, head: tuple[str, ...]) -> Weights | None:
+    """What `model.weights` names; None for none. head: the parameters that depend on the number of classes.
+
+    What a module round the net put before its names (`module.`, `model.`) is taken off, and what else that module had
+    is left out; `model.classes` names the classes of weights that do not. Raises UserError.
+    """
+    weights = load_weights(model.name, model.weights)
+    if weights is None:
+        if model.classes:
+            raise UserError(
+                f"model.classes={model.classes} names the classes of model.weights=FILE, which is not given"
+            )
+        return None
+    if weights.model not in (None, model.name):
+        raise UserError(f"model.weights={model.weights} holds a {weights.model}: set model.name={weights.model}")
+    state = part_of(weights.state, _net_in(weights.state, head[0], model))
+    return replace(weights, state=state, classes=_named(model, weights, len(state[head[0]])))
+
+
+def _net_in(state: Mapping[str, Tensor], last: str, model: ModelConfig) -> str:
+    """What stands before the net's own names, of which `last` is one."""
+    if last in state:
+        return ""
+    found = [key.removesuffix(last) for key in state if key.endswith(f".{last}")]
+    nets = [one for one in found if not any(one.startswith(other) for other in found if other != one)]
+    if not nets:
+        wrong = f"it has no '{last}' (its first is '{next(iter(state))}')"
+        raise UserError(f"model.weights={model.weights} does not fit {model.name}: {wrong}")
+    if len(nets) > 1:
+        raise UserError(f"model.weights={model.weights} holds {len(nets)} nets, {', '.join(nets)}: give a file of one")
+    return nets[0]
+
+
+def _named(model: ModelConfig, weights: Weights, outputs: int) -> Classes | None:
+    if not model.classes:
+        return weights.classes
+    if weights.classes is not None:
+        raise UserError(f"model.weights={model.weights} names its classes itself: leave out model.classes")
+    classes = read_class_list(Path(model.classes))
+    if len(classes) != outputs:
+        raise UserError(f"model.classes={model.classes} names {len(classes)} classes, {model.weights} has {outputs}")
+    return classes
 
 
 def load_weights(name: str, weights: str) -> Weights | None:
@@ -63,10 +112,20 @@ def torchvision_classes(name: str) -> Classes:
     return Classes(imagenet_wnids(), tuple(categories))
 
 
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """What is named `prefix`..., without that prefix; its modules keep their versions."""
+    part = OrderedDict((key.removeprefix(prefix), value) for key, value in state.items() if key.startswith(prefix))
+    versions = getattr(state, "_metadata", None)
+    if versions is not None:
+        below = (key for key in versions if f"{key}.".startswith(prefix))
+        part._metadata = {f"{key}.".removeprefix(prefix)[:-1]: versions[key] for key in below}  # type: ignore[attr-defined]
+    return part
+
+
 def _from_torchvision(name: str, weights: str) -> Weights:
     chosen: Any = zoo.get_model_weights(name)[weights]
     try:
-        state = dict(chosen.get_state_dict(progress=True, check_hash=True))
+        state = _present_names(chosen.get_state_dict(progress=True, check_hash=True))
     except (URLError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         failure = f"model.weights={weights}: {name}'s weights could not be downloaded ({reason})"
@@ -87,12 +146,19 @@ def _from_file(path: Path) -> Weights:
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"model.weights={path} holds no state_dict: expected names with tensors")
     if "deepinside" not in content:
-        return Weights({key.removeprefix("module."): value for key, value in state.items()})
+        return Weights(_present_names(state))
     about = content["deepinside"]
     numbers, classes = about["preprocessing"], about["classes"]
     return Weights(
-        {key.removeprefix("convnet.net."): value for key, value in state.items() if key.startswith("convnet.net.")},
+        part_of(state, "convnet.net."),
         Preprocessing(tuple(numbers["mean"]), tuple(numbers["std"]), numbers["resize"], numbers["crop"]),
         Classes(tuple(classes["ids"]), tuple(classes["names"])),
         about["model"],
     )
+
+
+def _present_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """DenseNet's published files have names of an older torchvision: denselayer1.norm.1.weight, now norm1.weight."""
+    for key in [key for key in state if "denselayer" in key]:
+        state[re.sub(r"(denselayer\d+\.(?:norm|conv))\.(?=\d\.)", r"\1", key)] = state.pop(key)
+    return state

@@ -79,6 +79,7 @@ def mean_image_file(config: AnalyseConfig) -> Path | None:
         return None
     own = load_config(AnalyseConfig, [], Path(), Path(config.run) / "config.yaml", without=("name", "out", "trainer"))
     own.model.weights = str(Path(config.run) / "checkpoints" / "last.ckpt")
+    own.model.classes = None
     same = own.model == config.model and own.seed == config.seed
     for key in ("name", "root", "resize", "crop", "shapes_train"):
         same = same and getattr(own.data, key) == getattr(config.data, key)
