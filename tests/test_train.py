@@ -219,13 +219,11 @@ def test_a_run_may_begin_beside_analyses_and_where_it_was_stopped(tmp_path: Path
 
 
 def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """One epoch, then a second by resume: as many steps as two epochs at a stretch, logged where they belong. The rate
-    of the second epoch is 0, so its weights are those that the first one left."""
-    standing = ("optim.schedule=step", "optim.step_epochs=1", "optim.factor=0")
-    same = (*SMALL, "class_models.count=2", "saliency.images=0", "localisation.enabled=false", *standing)
+    """One epoch, then a second by resume: the same net as from two epochs at a stretch, logged where it belongs."""
+    steady = ("optim.schedule=step", "optim.step_epochs=1", "optim.factor=0.5")  # a cosine needs to know its end
+    same = (*SMALL, "class_models.count=2", "saliency.images=0", "localisation.enabled=false", *steady)
     run("train.py", *same, "trainer.max_epochs=2", f"out={tmp_path / 'whole'}")
     run("train.py", *same, "trainer.max_epochs=1", f"out={tmp_path / 'parts'}")
-    before = torch.load(tmp_path / "parts" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     done = run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2", "class_models.count=1")
     assert "goes on with trainer.max_epochs=2 (was 1), class_models.count=1 (was 2)" in done.stdout
     whole, parts = (
@@ -234,9 +232,8 @@ def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert parts["epoch"] == 1
     assert parts["global_step"] == whole["global_step"] == 6
     assert [e.step for e in events(tmp_path / "parts").Scalars("val/top1_error")] == [2, 5]
-    weights = [key for key in before if key.startswith("convnet.") and key.endswith(("weight", "bias"))]
-    assert len(weights) > 8
-    assert all(torch.equal(before[key], parts["state_dict"][key]) for key in weights)
+    assert parts["state_dict"].keys() == whole["state_dict"].keys()
+    assert all(torch.equal(parts["state_dict"][key], value) for key, value in whole["state_dict"].items())
     assert read_json(tmp_path / "parts" / "metrics.json")["images"] == 26
     assert len(list((tmp_path / "parts" / "class_models" / "pictures").glob("*.png"))) == 1  # not those of before
 
