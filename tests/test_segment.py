@@ -288,6 +288,8 @@ def test_bad_input_is_refused(image: Tensor, saliency: Tensor, coverage: Tensor 
 
 
 def test_presets_name_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match="'papr'; did you mean 'paper'"):  # as `segment` has it
+        segment(torch.rand(3, 4, 5), torch.rand(4, 5), preset="papr")
     with pytest.raises(UserError, match="'papr'; did you mean 'paper'"):
         find_preset("papr")
     with pytest.raises(UserError, match="valid: paper, vgg, best"):

@@ -4,8 +4,11 @@ import difflib
 from collections.abc import Iterable
 
 
-class UserError(Exception):
-    """Bad input. The message is one line that says what is wrong, where, and what is valid."""
+class UserError(ValueError):
+    """Bad input. The message is one line that says what is wrong, where, and what is valid.
+
+    To who calls the library it is a ValueError like any other.
+    """
 
 
 def did_you_mean(word: str, valid: Iterable[str], otherwise: str = "") -> str:

@@ -22,6 +22,7 @@ from deepinside.attribution.crops import Choice, Crop, CropSaliency, dense_crops
 from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.attribution.route import in_best_layout, is_out_of_memory
 from deepinside.attribution.scores import check_classes
+from deepinside.errors import UserError
 from deepinside.localisation.presets import Evidence
 
 CELLS = (28, 14)  # of the inner layers, across a crop of the net: strides 8 and 16 at 224 pixels
@@ -55,7 +56,7 @@ def _frame_look(bare: nn.Module, frame: Tensor, side: int, classes: Tensor, numb
     try:
         found = _looks(bare, both, side, classes, numbers)
     except (RuntimeError, AssertionError, ValueError) as error:  # how nets refuse a size differs
-        if is_out_of_memory(error):
+        if isinstance(error, UserError) or is_out_of_memory(error):
             raise
         found = _looks(bare, _to_side(both, side), side, classes, numbers)
     plain, mirrored = found
