@@ -232,6 +232,15 @@ def patch(height: int, width: int) -> tuple[Tensor, Tensor]:
     return frame, torch.tensor([128.0, 96.0, 224.0, 160.0])
 
 
+@pytest.mark.parametrize("preset", ["paper", "best"])
+def test_a_picture_of_bytes_and_the_same_in_the_unit_range_are_one(preset: str) -> None:
+    frame, crops = patch(240, 256)[0], ten_crops(240, 256, 224)
+    of_bytes, in_unit = (locate(Reds(), picture, crops, 0, preset=preset) for picture in (frame, frame.double() / 255))
+    assert torch.equal(of_bytes.posteriors, in_unit.posteriors)
+    assert torch.equal(of_bytes.boxes, in_unit.boxes)
+    assert torch.equal(of_bytes.mask, in_unit.mask)
+
+
 @pytest.mark.parametrize("side", [None, 224])
 def test_a_patch_is_found_with_nets_of_any_and_of_one_size(side: int | None) -> None:
     frame, truth = patch(256, 320)
@@ -426,5 +435,10 @@ def test_what_cannot_be_located_is_refused() -> None:
         locate(Reds(), frame, crops, preset="best", guesses=0)
     with pytest.raises(ValueError, match=r"class indices must be int64 in 0\.\.1"):
         locate(Reds(), frame, crops, 7, preset="best", guesses=2)
+    for wrong in (frame.float(), torch.full_like(frame, torch.nan, dtype=torch.float32), frame.long() // 255):
+        with pytest.raises(ValueError, match=r"frame must be uint8, or finite and in \[0, 1\]"):
+            locate(Reds(), wrong, crops)
+    with pytest.raises(ValueError, match=r"frame must be \(3, H, W\), not \(1, 3, 256, 320\)"):
+        locate(Reds(), frame[None], crops)
     with pytest.raises(UserError, match="blurs its own maps"):
         locate(Reds(), frame, crops, preset="best", blur=1.0)

@@ -13,7 +13,7 @@ from deepinside.localisation.evidence import evidence_boxes, evidence_map
 from deepinside.localisation.guesses import allocate, mean_posteriors
 from deepinside.localisation.looks import look_around
 from deepinside.localisation.presets import Evidence, Preset, find_preset
-from deepinside.localisation.segment import cut_seeds, object_box
+from deepinside.localisation.segment import cut_seeds, in_unit_range, object_box
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ def locate(
 ) -> Located:
     """The `guesses` best classes of a picture, each with its box (paper, section 3.2), or their best boxes.
 
-    model: pictures in [0, 1] -> class scores. frame: uint8 (3, H, W). The classes are ranked by the soft-max averaged
-    over the crops (Krizhevsky et al. 2012). label: the picture's own class, which gets a box too, guessed or not; -1
-    where it is unknown; guesses=0 finds its box alone. preset, blur: see `segment`; preset `best` looks through
-    windows, see `looks`, the others at the crops: one forward pass, and one backward pass a class. repeat_classes: the
-    guesses go where posterior^calibration times gain is largest, see `allocate`, so that a class may come several times
-    (preset `best`): ILSVRC's rules forbid no label twice. Everything returned is on the CPU. UserError for what the
-    preset does not know; ValueError for guesses < 0, and for guesses=0 without a label.
+    model: pictures in [0, 1] -> class scores. frame: (3, H, W) RGB, uint8 or floating in [0, 1]. The classes are ranked
+    by the soft-max averaged over the crops (Krizhevsky et al. 2012). label: the picture's own class, which gets a box
+    too, guessed or not; -1 where it is unknown; guesses=0 finds its box alone. preset, blur: see `segment`; preset
+    `best` looks through windows, see `looks`, the others at the crops: one forward pass, and one backward pass a class.
+    repeat_classes: the guesses go where posterior^calibration times gain is largest, see `allocate`, so that a class
+    may come several times (preset `best`): ILSVRC's rules forbid no label twice. Everything returned is on the CPU.
+    UserError for what the preset does not know; ValueError for a frame of another kind, guesses < 0, and guesses=0
+    without a label.
     """
     if guesses < 0:
         raise ValueError(f"guesses must be >= 0, not {guesses}")
@@ -77,7 +78,7 @@ def locate(
         return torch.tensor(classes if label < 0 or label in classes else [*classes, label], device=scores.device)
 
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros((), device=frame.device))
-    picture = frame.to(like) / 255
+    picture = in_unit_range(frame, "frame", like)
     if isinstance(numbers, Evidence):
         found = look_around(model, picture, crops, choose, numbers)
         pixels, maps = picture.permute(1, 2, 0).double().cpu().numpy(), found.maps.double().cpu().numpy()

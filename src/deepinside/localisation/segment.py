@@ -111,22 +111,30 @@ def cut_seeds(saliency: Tensor, coverage: Tensor, numbers: Preset) -> Tensor:
     return torch.from_numpy(foreground.astype(np.int8) - background.astype(np.int8))
 
 
+def in_unit_range(image: Tensor, name: str, like: Tensor) -> Tensor:
+    """A picture (3, H, W), uint8 or floating in [0, 1], in [0, 1] with the device and dtype of `like`; or a
+    ValueError."""
+    if not isinstance(image, Tensor):
+        raise ValueError(f"{name} must be a tensor, not {type(image).__name__}")
+    if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+        raise ValueError(f"{name} must be (3, H, W), not {tuple(image.shape)}")
+    whole = image.dtype == torch.uint8
+    if not whole and not (image.is_floating_point() and image.min() >= 0 and image.max() <= 1):
+        raise ValueError(f"{name} must be uint8, or finite and in [0, 1]")
+    pixels = image.detach().to(like)
+    return pixels / 255 if whole else pixels
+
+
 def _check(image: Tensor, saliency: Tensor, coverage: Tensor | None) -> tuple[Array, Mask]:
     """The picture as float64 (H, W, 3) in [0, 1] and the coverage as bool (H, W), or a ValueError."""
-    for name, given in (("image", image), ("saliency", saliency)):
-        if not isinstance(given, Tensor):
-            raise ValueError(f"{name} must be a tensor, not {type(given).__name__}")
+    pixels = in_unit_range(image, "image", torch.zeros((), dtype=torch.float64))
+    if not isinstance(saliency, Tensor):
+        raise ValueError(f"saliency must be a tensor, not {type(saliency).__name__}")
     size = image.shape[-2:]
-    if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-        raise ValueError(f"image must be (3, H, W), not {tuple(image.shape)}")
     if saliency.ndim not in (2, 3) or saliency.shape[-2:] != size or saliency.numel() == 0:
         raise ValueError(f"saliency must be (K, H, W) or (H, W) = {tuple(size)}, not {tuple(saliency.shape)}")
     if not (saliency.min() >= 0 and saliency.max() < torch.inf):
         raise ValueError("saliency must be finite and >= 0")
-    whole = image.dtype == torch.uint8
-    pixels = image.detach().cpu().double() / (255 if whole else 1)
-    if not whole and not (pixels.min() >= 0 and pixels.max() <= 1):
-        raise ValueError("image must be uint8, or finite and in [0, 1]")
     covered = torch.ones(size, dtype=torch.bool) if coverage is None else coverage.cpu()
     if covered.shape != size or covered.dtype != torch.bool or not covered.any():
         raise ValueError(f"coverage must be bool {tuple(size)} with at least one pixel")
