@@ -12,6 +12,7 @@ from deepinside.attribution.context import gradients_on
 from deepinside.attribution.crops import CROPS, Crop, dense_crops, one_crop, square_ten_crops
 from deepinside.attribution.gradient import ScoreGraph
 from deepinside.attribution.methods import METHODS
+from deepinside.errors import UserError
 
 
 class Linear(nn.Module):
@@ -101,6 +102,31 @@ def test_modes_are_restored_after_an_exception() -> None:
         saliency(model, pictures(2), torch.tensor([0, 5]))
     assert all(m.training for m in model.modules())
     assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_weights_made_under_inference_mode_are_refused_and_left_as_they_were(inside: bool) -> None:
+    with torch.inference_mode():
+        model = small_net().train()
+    with torch.inference_mode(inside), pytest.raises(UserError, match=r"0\.weight was made .* copy\.deepcopy\(model\)"):
+        saliency(model, pictures(2), torch.tensor([0, 1]))
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    expected = saliency(small_net(), pictures(2), torch.tensor([0, 1]))
+    assert torch.equal(saliency(copy.deepcopy(model), pictures(2), torch.tensor([0, 1])), expected)
+
+
+def test_modes_are_restored_where_weights_cannot_be_unfrozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def frozen_for_good(parameter: Tensor, requires_grad: bool = True) -> Tensor:
+        if requires_grad:
+            raise RuntimeError("not allowed")
+        return parameter.detach()
+
+    model = small_net().train()
+    monkeypatch.setattr(nn.Parameter, "requires_grad_", frozen_for_good)
+    with pytest.raises(RuntimeError, match="not allowed"), gradients_on(model):
+        assert not model.training
+    assert all(module.training for module in model.modules())
 
 
 def test_compiled_wrapper_gives_the_bare_module() -> None:

@@ -28,10 +28,11 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
 
     Modes, requires_grad and the random numbers' state are put back at the end. Modes are the modules' flags alone: what
     a net's own `train` does beyond them (LoRA merges its weights) is not done. Raises UserError where batch norms have
-    no running statistics.
+    no running statistics, and for weights made under inference mode.
     """
     bare = bare_module(model)
     _check_pictures_stay_apart(bare)
+    _check_weights_take_part(bare)
     modes = [(module, module.training) for module in bare.modules()]
     trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
     try:
@@ -50,10 +51,10 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
             stack.enter_context(torch.random.fork_rng([device for device in devices if device.type == "cuda"]))
             yield bare
     finally:
+        for module, mode in modes:  # these first: they cannot fail
+            module.training = mode
         for parameter in trained:
             parameter.requires_grad_(True)
-        for module, mode in modes:
-            module.training = mode
 
 
 def _check_pictures_stay_apart(bare: nn.Module) -> None:
@@ -61,3 +62,13 @@ def _check_pictures_stay_apart(bare: nn.Module) -> None:
     for name, module in bare.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             raise UserError(f"{name} normalises by the batch even in eval mode (no running statistics): pictures mix")
+
+
+def _check_weights_take_part(bare: nn.Module) -> None:
+    """Inference tensors cannot be saved for a backward pass, nor be unfrozen again outside inference mode."""
+    for name, parameter in bare.named_parameters():
+        if parameter.is_inference():
+            raise UserError(
+                f"{name} was made or moved under torch.inference_mode and can take no part in gradients: make the model"
+                " outside it, or take copy.deepcopy(model)"
+            )
