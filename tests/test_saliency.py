@@ -1,5 +1,6 @@
 """Methods, scores, reductions and strategies of `saliency`: each against what is known of it."""
 
+from functools import partial
 from pathlib import Path
 
 import captum.attr
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision import models as zoo
 
-from deepinside import crop_saliency, optimise_class_models, relu_coverage, saliency
+from deepinside import crop_saliency, locate, optimise_class_models, relu_coverage, saliency
 from deepinside.attribution import route
 from deepinside.attribution.context import bare_module, gradients_on
 from deepinside.attribution.crops import Crop
@@ -19,7 +20,7 @@ from deepinside.attribution.methods import METHODS
 from deepinside.attribution.randomisation import layers_in_use
 from deepinside.attribution.relation import relation
 from deepinside.attribution.saliency import REDUCTIONS
-from deepinside.attribution.scores import SCORES
+from deepinside.attribution.scores import SCORES, Score
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.ilsvrc import ILSVRC
 from deepinside.errors import UserError
@@ -416,6 +417,53 @@ def test_models_that_give_no_scores_are_refused() -> None:
         saliency(net(), IMAGES, [[0, 1]] * 3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="samples and steps"):
         saliency(net(), IMAGES, CLASSES, "smoothgrad", samples=0)
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (
+            lambda scores, classes: scores.gather(1, classes[:, None]).mean(),
+            r"one number a picture, \(3,\), it gave \(\)",
+        ),
+        (lambda scores, classes: scores.gather(1, classes[:, None]), r"it gave \(3, 1\)"),
+        (lambda scores, classes: 1.0, "it gave float"),
+        (lambda scores, classes: torch.ones(len(scores)), "the score has no gradient"),
+    ],
+)
+@pytest.mark.parametrize("strategy", ["auto", "batched"])
+def test_scores_that_are_not_one_number_a_picture_are_refused(score: Score, words: str, strategy: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        saliency(net(), IMAGES, CLASSES, score=score, strategy=strategy)
+
+
+class Cut(nn.Module):
+    """A net from whose scores no gradient leads back to the pictures."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.net, self.how = net(), how
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.how != "no_grad"):
+            scores: Tensor = self.net(images)
+        return {"detach": scores.detach(), "no_grad": scores, "constant": torch.zeros_like(scores)}[self.how]
+
+
+@pytest.mark.parametrize("how", ["detach", "no_grad", "constant"])
+def test_scores_without_a_gradient_are_refused(how: str) -> None:
+    def choose(scores: Tensor) -> Tensor:
+        return CLASSES[0]
+
+    model, one = Cut(how), Crop(0, 0, 16, False)
+    for work in (
+        *(partial(saliency, model, IMAGES, CLASSES, method) for method in ("gradient", "guided")),
+        partial(crop_saliency, model, IMAGES[0], [one], choose),
+        partial(optimise_class_models, model, CLASSES[0], (16, 16), (0.5,) * 3, steps=1),
+        *(partial(locate, model, IMAGES[0], [one], preset=preset) for preset in ("paper", "best")),
+    ):
+        with pytest.raises(ValueError, match=r"scores have no gradient: they do not depend .* \(detach, no_grad\)"):
+            work()
 
 
 @pytest.mark.parametrize("strategy", ["loop", "batched"])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deepinside.attribution.input_layer import SubPixelInputLayer
 from deepinside.attribution.relu_rules import ReluRule
-from deepinside.attribution.scores import Score, check_classes, class_score
+from deepinside.attribution.scores import Score, check_classes, check_dependence, check_scores, class_score, evaluate
 
 
 class ScoreGraph:
@@ -16,7 +16,7 @@ class ScoreGraph:
     images: (N, C, H, W), as the model takes them. rule: how ReLUs are passed backwards, `gradient` (back-prop),
     `deconvnet` or `guided`. autocast: the forward pass's lower precision, or None. scores: (N, classes), before the
     soft-max. To be used within `gradients_on`, with the model that it gives. Raises UserError where a rule meets
-    activations that it has no meaning for, ValueError where the model's output is not (N, classes).
+    activations that it has no meaning for, ValueError where the model's output is not (N, classes) or has no gradient.
     """
 
     def __init__(
@@ -36,11 +36,10 @@ class ScoreGraph:
             stack.enter_context(SubPixelInputLayer())
             relus = None if rule == "gradient" else stack.enter_context(ReluRule(rule))
             scores = bare(self.images.clone())  # nets may change their input in place
+        check_scores(scores, len(images))
+        check_dependence(scores)
         if relus is not None:
             relus.check(bare, scores)
-        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
-            shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise ValueError(f"the model must give class scores ({len(images)}, classes), it gave {shape}")
         self._scores = scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
         self.scores = self._scores.detach()
 
@@ -49,11 +48,11 @@ class ScoreGraph:
 
         classes (N, K) -> (N, K, C, H, W). `autograd.grad` towards the picture alone: no parameter's gradient is
         computed and no `.grad` is touched. batched: the K backward passes as one vectorised pass. Raises ValueError for
-        classes that are not int64 indices of scores.
+        classes that are not int64 indices of scores, and a score that is not one number a picture.
         """
         check_classes(classes, self.scores.shape[1])
         # Cloned, since they may come from inference mode. Pictures do not mix in eval mode: one sum serves all.
-        chosen = [score(self._scores, column).sum() for column in classes.clone().unbind(1)]
+        chosen = [evaluate(score, self._scores, column).sum() for column in classes.clone().unbind(1)]
         if batched:
             directions = torch.eye(len(chosen), dtype=self._scores.dtype, device=self._scores.device)
             scores = torch.stack(chosen)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deepinside.attribution.scores import check_dependence, check_scores
 from deepinside.errors import UserError
 
 
@@ -27,7 +28,8 @@ class InnerGraph:
     SqueezeNet 1.1. Where all maps are smaller the largest ones count; one that is the last at several strides comes
     once.
     images: (N, C, H, W); to be used within `gradients_on`, with the model that it gives. layers: names, the shallowest
-    first. scores: (N, classes), before the soft-max. UserError where the net has no map.
+    first. scores: (N, classes), before the soft-max. UserError where the net has no map, ValueError where its output is
+    not (N, classes) or has no gradient.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class InnerGraph:
         leaf = images.detach().clone(memory_format=layout).requires_grad_()
         with _Record(bare, images) as record:
             self._scores: Tensor = bare(leaf.clone())  # nets may change their input in place
+        check_scores(self._scores, len(images))
+        check_dependence(self._scores)
         chosen = {id(kept): (name, kept) for stride in strides for name, kept in record.last(stride)}
         if not chosen:
             raise UserError(f"{type(bare).__name__} has no activation map to take a gradient at")

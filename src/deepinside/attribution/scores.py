@@ -1,6 +1,7 @@
 """What a saliency map explains and a class model maximises: one number a picture and class (paper, section 2)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,9 +36,39 @@ def find_score(score: str | Score) -> Score:
     return SCORES[score]
 
 
+def evaluate(score: Score, scores: Tensor, classes: Tensor) -> Tensor:
+    """score(scores, classes). Raises ValueError unless it is (N,), since a mean over the pictures would mix them, and
+    has a gradient."""
+    values = score(scores, classes)
+    if not isinstance(values, Tensor) or values.shape != classes.shape:
+        raise ValueError(f"the score must give one number a picture, ({len(classes)},), it gave {_shape(values)}")
+    if not values.requires_grad:
+        raise ValueError("the score has no gradient: it does not depend on what the model gives")
+    return values
+
+
+def check_scores(scores: Any, count: int) -> None:
+    """Raises ValueError unless what a model gives for so many pictures is (count, classes)."""
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != count:
+        raise ValueError(f"the model must give class scores ({count}, classes), it gave {_shape(scores)}")
+
+
+def check_dependence(scores: Tensor) -> None:
+    """Raises ValueError where no gradient leads from the scores back to the pictures."""
+    if not scores.requires_grad:
+        raise ValueError(
+            "the model's scores have no gradient: they do not depend on the picture, or the model cuts the graph"
+            " (detach, no_grad)"
+        )
+
+
 def check_classes(classes: Tensor, num_classes: int) -> None:
     """Raises ValueError unless they are int64 and below `num_classes`."""
     if classes.dtype != torch.int64 or (
         classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes
     ):
         raise ValueError(f"class indices must be int64 in 0..{num_classes - 1}")
+
+
+def _shape(given: Any) -> Any:
+    return tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
