@@ -234,8 +234,10 @@ def patch(height: int, width: int) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("preset", ["paper", "best"])
 def test_a_picture_of_bytes_and_the_same_in_the_unit_range_are_one(preset: str) -> None:
+    """Crops may come from a generator."""
     frame, crops = patch(240, 256)[0], ten_crops(240, 256, 224)
-    of_bytes, in_unit = (locate(Reds(), picture, crops, 0, preset=preset) for picture in (frame, frame.double() / 255))
+    of_bytes = locate(Reds(), frame, crops, 0, preset=preset)
+    in_unit = locate(Reds(), frame.double() / 255, (crop for crop in crops), 0, preset=preset)
     assert torch.equal(of_bytes.posteriors, in_unit.posteriors)
     assert torch.equal(of_bytes.boxes, in_unit.boxes)
     assert torch.equal(of_bytes.mask, in_unit.mask)
@@ -438,6 +440,13 @@ def test_what_cannot_be_located_is_refused() -> None:
     for wrong in (frame.float(), torch.full_like(frame, torch.nan, dtype=torch.float32), frame.long() // 255):
         with pytest.raises(ValueError, match=r"frame must be uint8, or finite and in \[0, 1\]"):
             locate(Reds(), wrong, crops)
+    with pytest.raises(ValueError, match="frame must be a tensor, not list"):
+        locate(Reds(), frame.tolist(), crops)
+    for preset in ("paper", "best"):
+        with pytest.raises(
+            ValueError, match="the crop of side 224 at row 32, column 96 does not fit into a picture of 240x"
+        ):
+            locate(Reds(), frame[:, :240], [crops[3]], preset=preset)
     with pytest.raises(ValueError, match=r"frame must be \(3, H, W\), not \(1, 3, 256, 320\)"):
         locate(Reds(), frame[None], crops)
     with pytest.raises(UserError, match="blurs its own maps"):

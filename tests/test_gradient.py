@@ -263,6 +263,8 @@ def test_crops_that_do_not_fit_the_memory_together_come_in_chunks() -> None:
 def test_crops_refuse_what_is_no_picture_or_no_choice() -> None:
     with pytest.raises(ValueError, match="expected one image"):
         crop_saliency(small_net(), pictures(1), one_crop(8, 8, 8), lambda scores: torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"expected one image \(3, H, W\), got list"):
+        crop_saliency(small_net(), [], one_crop(8, 8, 8), lambda scores: torch.tensor([0]))  # type: ignore[arg-type]
     for wrong in (torch.tensor(0), [0]):
         with pytest.raises(ValueError, match="choose must give"):
             crop_saliency(small_net(), pictures(1)[0], one_crop(8, 8, 8), lambda scores, wrong=wrong: wrong)
@@ -301,6 +303,7 @@ def test_many_crops_keep_to_the_memory() -> None:
     crops = dense_crops(12, 12, 8, stride=2)
     whole = crop_saliency(small_net(), image, crops, lambda scores: torch.tensor([0, 2]))
     model[0].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
-    parts = crop_saliency(model, image, crops, lambda scores: torch.tensor([0, 2]), memory=1, strategy="loop")
+    one_by_one = (crop for crop in crops)
+    parts = crop_saliency(model, image, one_by_one, lambda scores: torch.tensor([0, 2]), memory=1, strategy="loop")
     assert max(sizes[-len(crops) :]) == 1
     torch.testing.assert_close(parts.maps, whole.maps, rtol=0, atol=1e-12)

@@ -147,8 +147,15 @@ class TwoPaths(nn.Module):
         return out
 
 
+class Detached(nn.Linear):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.detach().flatten(1))
+
+
 def test_nets_that_are_no_chain_are_refused_by_the_explicit_pass() -> None:
     images = torch.rand(1, 3, 32, 32)
+    with pytest.raises(UserError, match="no layer between the pictures and the scores"):
+        deconvnet(Detached(3 * 32 * 32, 2), images, torch.tensor([0]))
     with pytest.raises(UserError, match=r"needs a chain of layers, and TwoPaths \(amax\) is no layer it knows"):
         deconvnet(TwoPaths(), images, torch.tensor([0]))
     with pytest.raises(UserError, match=r"layer4\.1 \(add\) joins or branches; saliency.*takes any net"):

@@ -1,5 +1,6 @@
 """Methods, scores, reductions and strategies of `saliency`: each against what is known of it."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision import models as zoo
 
-from deepinside import crop_saliency, locate, optimise_class_models, relu_coverage, saliency
+from deepinside import crop_saliency, deconvnet, locate, optimise_class_models, relu_coverage, saliency
 from deepinside.attribution import route
 from deepinside.attribution.context import bare_module, gradients_on
 from deepinside.attribution.crops import Crop
@@ -394,6 +395,7 @@ def test_no_classes_and_no_pictures() -> None:
         ({"reduction": "l3"}, "reduction 'l3' is unknown"),
         ({"strategy": "fast"}, "strategy 'fast' is unknown"),
         ({"score": "logit"}, "score 'logit' is unknown"),
+        ({"autocast": "bf16"}, r"autocast must be torch\.bfloat16, torch\.float16 or None, not 'bf16'"),
         ({"samples": 3}, "method 'gradient' does not take samples; it has no options"),
         (
             {"method": "smoothgrad", "steps": 3},
@@ -409,14 +411,32 @@ def test_unknown_names_are_refused(options: dict[str, str], words: str) -> None:
 def test_models_that_give_no_scores_are_refused() -> None:
     with pytest.raises(ValueError, match=r"must give class scores \(3, classes\), it gave \(3, 8, 8, 8\)"):
         saliency(net()[0], IMAGES, CLASSES)
-    with pytest.raises(ValueError, match="floating point"):
-        saliency(net(), (IMAGES * 255).byte(), CLASSES)
-    with pytest.raises(ValueError, match=r"the images are torch.float32 on cpu, the model is torch.float64 on cpu"):
-        saliency(net(), IMAGES.float(), CLASSES)
-    with pytest.raises(ValueError, match="must be tensors"):
-        saliency(net(), IMAGES, [[0, 1]] * 3)  # type: ignore[arg-type]
+    for explain in (relation, deconvnet):
+        with pytest.raises(ValueError, match=r"must give class scores \(3, classes\), it gave \(3, 8, 8, 8\)"):
+            explain(net()[:3], IMAGES, CLASSES[:, 0])
     with pytest.raises(ValueError, match="samples and steps"):
         saliency(net(), IMAGES, CLASSES, "smoothgrad", samples=0)
+
+
+@pytest.mark.parametrize("explain", [saliency, deconvnet, relation, lambda net, images, _: relu_coverage(net, images)])
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ((IMAGES * 255).byte(), "must be floating point, as the model takes them, not torch.uint8"),
+        (IMAGES.half(), "the images are torch.float16 on cpu, the model is torch.float64 on cpu"),
+        (IMAGES[0], r"expected images \(N, C, H, W\).*, got \(3, 16, 16\)"),
+        (IMAGES.numpy(), "images and classes must be tensors|expected images .*, got ndarray"),
+    ],
+)
+def test_every_function_refuses_the_same_pictures(explain: Callable[..., object], images: Tensor, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        explain(net(), images, CLASSES[:, 0])
+
+
+@pytest.mark.parametrize("explain", [saliency, deconvnet, relation])
+def test_every_function_refuses_a_list_of_classes(explain: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match="images and classes must be tensors, not Tensor and list"):
+        explain(net(), IMAGES, [0, 1, 2])
 
 
 @pytest.mark.parametrize(
@@ -460,6 +480,7 @@ def test_scores_without_a_gradient_are_refused(how: str) -> None:
         *(partial(saliency, model, IMAGES, CLASSES, method) for method in ("gradient", "guided")),
         partial(crop_saliency, model, IMAGES[0], [one], choose),
         partial(optimise_class_models, model, CLASSES[0], (16, 16), (0.5,) * 3, steps=1),
+        partial(relation, model, IMAGES, CLASSES[:, 0]),
         *(partial(locate, model, IMAGES[0], [one], preset=preset) for preset in ("paper", "best")),
     ):
         with pytest.raises(ValueError, match=r"scores have no gradient: they do not depend .* \(detach, no_grad\)"):

@@ -1,6 +1,6 @@
 """Crops of a picture, and their maps put back where they came from (paper, section 3.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
+from deepinside.attribution.inputs import check_pictures, shape_or_type
 from deepinside.attribution.methods import METHODS, gradient, gradient_x_input
 from deepinside.attribution.resize import resize
 from deepinside.attribution.route import fitting, in_best_layout, in_chunks, unless_out_of_memory
-from deepinside.attribution.saliency import REDUCTIONS, Request, attribute, check_pictures, make_request
+from deepinside.attribution.saliency import REDUCTIONS, Request, attribute, make_request
 from deepinside.attribution.scores import Score, check_classes
 
 Choice = Callable[[Tensor], Tensor]
@@ -88,7 +89,7 @@ class CropSaliency:
 def crop_saliency(
     model: nn.Module,
     image: Tensor,
-    crops: Sequence[Crop],
+    crops: Iterable[Crop],
     choose: Choice,
     method: str = "gradient",
     *,
@@ -111,9 +112,10 @@ def crop_saliency(
     `saliency` raises.
     """
     request = make_request(method, score, reduction, autocast, strategy, memory, options)
-    size = _check_crops(image, crops, size)
+    crops = list(crops)
+    size = check_crops(image, crops, size)
     with gradients_on(model) as bare:
-        check_pictures(bare, image)
+        check_pictures(bare, image[None])
         picture = image.detach().clone()  # it may come from inference mode
         windows = [crop.take(picture) for crop in crops]
         found = _in_one_pass(bare, windows, choose, request) if {w.shape[-1] for w in windows} == {size} else None
@@ -180,9 +182,10 @@ def _average(
     return total / count.clamp(min=1), count
 
 
-def _check_crops(image: Tensor, crops: Sequence[Crop], size: int | None) -> int:
-    if image.ndim != 3:
-        raise ValueError(f"expected one image (3, H, W), got {tuple(image.shape)}")
+def check_crops(image: Tensor, crops: Sequence[Crop], size: int | None = None) -> int:
+    """The side of what the model sees. Raises ValueError where crops do not fit the picture or each other."""
+    if not isinstance(image, Tensor) or image.ndim != 3:
+        raise ValueError(f"expected one image (3, H, W), got {shape_or_type(image)}")
     height, width = image.shape[-2:]
     if not crops:
         raise ValueError("there must be at least one crop")

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
-from deepinside.attribution.scores import check_classes
+from deepinside.attribution.inputs import check_pictures, check_shapes
+from deepinside.attribution.scores import check_classes, check_scores
 from deepinside.attribution.trace import (
     CONVOLUTION,
     FULL,
@@ -22,7 +23,6 @@ from deepinside.attribution.trace import (
     RELU,
     Step,
     TraceMode,
-    check_shapes,
     layer_name,
     one_hot,
 )
@@ -38,14 +38,16 @@ def deconvnet(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     max-pools, rectifiers, local response and batch normalisation, dropout, adaptive average pools, flatten.
     images: (N, C, H, W); classes: (N,) -> (N, C, H, W), signed, in scores per unit of the input. The same up to
     rounding as `saliency(..., method="deconvnet", reduction="none")`, which needs no chain.
-    Raises UserError where the net is not a chain of these layers, ValueError for shapes or classes that do not fit.
+    Raises UserError where the net is not a chain of these layers, ValueError for pictures or classes that do not fit.
     """
     check_shapes(images, classes)
     with gradients_on(model) as bare, torch.no_grad():
+        check_pictures(bare, images)
         start = images.detach().clone()
         with TraceMode(start) as trace:
             scores = bare(start)
         names = {module: name for name, module in bare.named_modules()}
+        check_scores(scores, len(images))
         check_classes(classes, scores.shape[1])
         reconstruction, expected = one_hot(classes, scores), scores
         for step in reversed(trace.steps):
@@ -57,6 +59,8 @@ def deconvnet(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
                     f" {why}; saliency(..., method='deconvnet') takes any net with rectifiers"
                 )
             reconstruction, expected = deconvnet_step(step, reconstruction), step.inputs[0]
+        if expected is not start:
+            raise UserError("the explicit DeconvNet finds no layer between the pictures and the scores")
     return reconstruction
 
 

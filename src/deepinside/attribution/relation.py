@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from deepinside.attribution.activations import open_gates
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.deconvnet import deconvnet_step
+from deepinside.attribution.inputs import check_pictures, check_shapes
 from deepinside.attribution.relu_rules import ReluRule
-from deepinside.attribution.scores import check_classes
+from deepinside.attribution.scores import check_classes, check_dependence, check_scores
 from deepinside.attribution.trace import (
     CONVOLUTION,
     FULL,
@@ -18,7 +19,6 @@ from deepinside.attribution.trace import (
     RELU,
     Step,
     TraceMode,
-    check_shapes,
     layer_name,
     one_hot,
 )
@@ -59,14 +59,17 @@ def relation(model: nn.Module, images: Tensor, classes: Tensor) -> list[LayerRel
     rounding, rectifiers do not. Any net with rectifiers, branches included; layers in the order of the forward pass.
     images: (N, C, H, W) as the model takes them; classes: (N,).
     Raises UserError where the net has no rectifiers or smooth activations, or layers behind code that cannot be
-    followed; ValueError for shapes or classes that do not fit.
+    followed; ValueError for pictures or classes that do not fit, and scores without a gradient.
     """
     check_shapes(images, classes)
     with gradients_on(model) as bare:
+        check_pictures(bare, images)
         leaf = images.detach().clone().requires_grad_()
         start = leaf.clone()  # nets may change their input in place
         with ReluRule("deconvnet") as rule, TraceMode(start) as trace:
             scores = bare(start)
+        check_scores(scores, len(images))
+        check_dependence(scores)
         rule.check(bare, scores)
         names = {module: name for name, module in bare.named_modules()}
         for layer, function in trace.lost:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from deepinside.attribution.activations import Activation, ActivationMode, open_gates
 from deepinside.attribution.context import gradients_on
+from deepinside.attribution.inputs import check_pictures
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ def relu_coverage(model: nn.Module, images: Tensor) -> ReluCoverage:
     """The rectifiers (with the share of their open gates), smooth activations and other gates that a picture meets.
 
     images: (N, C, H, W) as the model takes them; one forward pass in eval mode, which leaves the model as it was.
+    Raises ValueError for pictures of another shape or kind.
     """
-    with gradients_on(model) as bare, _Coverage() as mode:
-        scores = bare(images.detach().clone().requires_grad_().clone())
+    with gradients_on(model) as bare:
+        check_pictures(bare, images)
+        with _Coverage() as mode:
+            scores = bare(images.detach().clone().requires_grad_().clone())
     return ReluCoverage(mode.activations(bare, scores))

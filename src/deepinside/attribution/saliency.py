@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
+from deepinside.attribution.inputs import check_pictures, check_shapes
 from deepinside.attribution.methods import METHODS
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.resize import pull_back, resize
@@ -56,10 +57,11 @@ def saliency(
     Returns (N, K, H, W), or (N, H, W) for classes (N,), with channels (..., C, H, W) for `none`; in scores per unit of
     the input (gradient_x_input and integrated_gradients: in scores).
     One forward pass, K backward passes towards the picture, none towards the weights (methods that average: as many
-    times). Raises ValueError for shapes, indices or names that do not fit, UserError where a ReLU rule has no meaning.
+    times). Raises ValueError for shapes, indices or names that do not fit and for scores without a gradient, UserError
+    where a ReLU rule has no meaning.
     """
     request = make_request(method, score, reduction, autocast, strategy, memory, options)
-    _check_shapes(images, classes)
+    check_shapes(images, classes, several=True)
     columns = classes.to(images.device).view(len(classes), *classes.shape[1:] or (1,))
     with gradients_on(model) as bare:
         check_pictures(bare, images)
@@ -87,10 +89,12 @@ def make_request(
     memory: int | None,
     options: dict[str, Any],
 ) -> Request:
-    """Raises ValueError for unknown names, and for options that are not the method's."""
+    """Raises ValueError for unknown names, another precision, and options that are not the method's."""
     _check_name("method", method, METHODS)
     _check_name("reduction", reduction, REDUCTIONS)
     _check_name("strategy", strategy, ("auto", *STRATEGIES))
+    if autocast not in (None, torch.bfloat16, torch.float16):
+        raise ValueError(f"autocast must be torch.bfloat16, torch.float16 or None, not {autocast!r}")
     known = [name for name, kind in signature(METHODS[method]).parameters.items() if kind.kind == kind.KEYWORD_ONLY]
     if unknown := [name for name in options if name not in known]:
         what = f"its options are {', '.join(known)}" if known else "it has no options"
@@ -130,21 +134,3 @@ def attribute(
 def _check_name(kind: str, name: str, valid: Iterable[str]) -> None:
     if name not in valid:
         raise ValueError(f"{kind} '{name}' is unknown; it is one of {', '.join(valid)}{did_you_mean(name, valid)}")
-
-
-def _check_shapes(images: Tensor, classes: Tensor) -> None:
-    if not isinstance(classes, Tensor) or not isinstance(images, Tensor):
-        raise ValueError("images and classes must be tensors")
-    if images.ndim != 4 or classes.ndim not in (1, 2) or len(classes) != len(images):
-        shapes = f"{tuple(images.shape)} and {tuple(classes.shape)}"
-        raise ValueError(f"expected images (N, C, H, W) and classes (N, K) or (N,), got {shapes}")
-
-
-def check_pictures(bare: nn.Module, images: Tensor) -> None:
-    """Raises ValueError for pictures of another kind, or elsewhere, than the model's weights."""
-    if not images.is_floating_point():
-        raise ValueError(f"images must be floating point, as the model takes them, not {images.dtype}")
-    weight = next((p for p in bare.parameters() if p.is_floating_point()), images)
-    if (weight.device, weight.dtype) != (images.device, images.dtype):
-        ours, theirs = f"{images.dtype} on {images.device}", f"{weight.dtype} on {weight.device}"
-        raise ValueError(f"the images are {ours}, the model is {theirs}")

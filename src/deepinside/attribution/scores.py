@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deepinside.attribution.inputs import shape_or_type
+
 Score = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -41,7 +43,8 @@ def evaluate(score: Score, scores: Tensor, classes: Tensor) -> Tensor:
     has a gradient."""
     values = score(scores, classes)
     if not isinstance(values, Tensor) or values.shape != classes.shape:
-        raise ValueError(f"the score must give one number a picture, ({len(classes)},), it gave {_shape(values)}")
+        count, gave = len(classes), shape_or_type(values)
+        raise ValueError(f"the score must give one number a picture, ({count},), it gave {gave}")
     if not values.requires_grad:
         raise ValueError("the score has no gradient: it does not depend on what the model gives")
     return values
@@ -50,7 +53,7 @@ def evaluate(score: Score, scores: Tensor, classes: Tensor) -> Tensor:
 def check_scores(scores: Any, count: int) -> None:
     """Raises ValueError unless what a model gives for so many pictures is (count, classes)."""
     if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != count:
-        raise ValueError(f"the model must give class scores ({count}, classes), it gave {_shape(scores)}")
+        raise ValueError(f"the model must give class scores ({count}, classes), it gave {shape_or_type(scores)}")
 
 
 def check_dependence(scores: Tensor) -> None:
@@ -68,7 +71,3 @@ def check_classes(classes: Tensor, num_classes: int) -> None:
         classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes
     ):
         raise ValueError(f"class indices must be int64 in 0..{num_classes - 1}")
-
-
-def _shape(given: Any) -> Any:
-    return tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__

@@ -96,10 +96,3 @@ def layer_name(step: Step, names: dict[nn.Module, str]) -> str:
 def one_hot(classes: Tensor, scores: Tensor) -> Tensor:
     """dS_c/dS: where every reconstruction starts. (N,) and (N, C) -> (N, C)"""
     return torch.zeros_like(scores).scatter_(1, classes[:, None], 1.0)
-
-
-def check_shapes(images: Tensor, classes: Tensor) -> None:
-    """Raises ValueError unless there is one class a picture."""
-    if images.ndim != 4 or classes.shape != images.shape[:1]:
-        shapes = f"{tuple(images.shape)} and {tuple(classes.shape)}"
-        raise ValueError(f"expected images (N, C, H, W) and classes (N,), got {shapes}")

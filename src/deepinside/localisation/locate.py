@@ -1,7 +1,7 @@
 """One picture through the whole of section 3.2: ten crops, saliency of the best classes, a cut and a box for each."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -40,7 +40,7 @@ class Located:
 def locate(
     model: nn.Module,
     frame: Tensor,
-    crops: Sequence[Crop],
+    crops: Iterable[Crop],
     label: int = -1,
     *,
     preset: str = "paper",
@@ -77,7 +77,8 @@ def locate(
         classes = [c for c, n in guess(scores) if n == 0]
         return torch.tensor(classes if label < 0 or label in classes else [*classes, label], device=scores.device)
 
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros((), device=frame.device))
+    like = next((p for p in model.parameters() if p.is_floating_point()), None)
+    crops = list(crops)
     picture = in_unit_range(frame, "frame", like)
     if isinstance(numbers, Evidence):
         found = look_around(model, picture, crops, choose, numbers)

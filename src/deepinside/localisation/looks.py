@@ -18,7 +18,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
-from deepinside.attribution.crops import Choice, Crop, CropSaliency, dense_crops
+from deepinside.attribution.crops import Choice, Crop, CropSaliency, check_crops, dense_crops
 from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.attribution.route import in_best_layout, is_out_of_memory
 from deepinside.attribution.scores import check_classes
@@ -39,14 +39,15 @@ def look_around(
     One forward pass for the crops, the frame and each of some 75 windows (of a picture of 3:4), and from each of the
     latter a backward pass a class, down to the inner layer.
     """
+    side = check_crops(frame, crops)
     with gradients_on(model) as bare:
         with torch.no_grad():
             scores = bare(torch.stack([crop.take(frame) for crop in crops]))
         classes = choose(scores)
         check_classes(classes, scores.shape[1])
-        maps = _frame_look(bare, frame, crops[0].side, classes, numbers)
+        maps = _frame_look(bare, frame, side, classes, numbers)
         if numbers.spacing:
-            maps = maps + sum(_window_looks(bare, frame, size, crops[0].side, classes, numbers) for size in SIZES)
+            maps = maps + sum(_window_looks(bare, frame, size, side, classes, numbers) for size in SIZES)
     return CropSaliency(maps, torch.ones_like(maps[0], dtype=torch.bool), classes, scores)
 
 

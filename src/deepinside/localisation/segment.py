@@ -111,9 +111,9 @@ def cut_seeds(saliency: Tensor, coverage: Tensor, numbers: Preset) -> Tensor:
     return torch.from_numpy(foreground.astype(np.int8) - background.astype(np.int8))
 
 
-def in_unit_range(image: Tensor, name: str, like: Tensor) -> Tensor:
-    """A picture (3, H, W), uint8 or floating in [0, 1], in [0, 1] with the device and dtype of `like`; or a
-    ValueError."""
+def in_unit_range(image: Tensor, name: str, like: Tensor | None) -> Tensor:
+    """A picture (3, H, W), uint8 or floating in [0, 1], in [0, 1] with the device and dtype of `like` (None: float32
+    where it lies); or a ValueError."""
     if not isinstance(image, Tensor):
         raise ValueError(f"{name} must be a tensor, not {type(image).__name__}")
     if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
@@ -121,7 +121,7 @@ def in_unit_range(image: Tensor, name: str, like: Tensor) -> Tensor:
     whole = image.dtype == torch.uint8
     if not whole and not (image.is_floating_point() and image.min() >= 0 and image.max() <= 1):
         raise ValueError(f"{name} must be uint8, or finite and in [0, 1]")
-    pixels = image.detach().to(like)
+    pixels = image.detach().float() if like is None else image.detach().to(like)
     return pixels / 255 if whole else pixels
 
 
