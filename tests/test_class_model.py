@@ -1,5 +1,6 @@
 """Class models: the closed form of a linear score, every part on its own, early stop, independence of the batch."""
 
+import math
 from functools import partial
 from pathlib import Path
 
@@ -349,6 +350,19 @@ def test_display_adds_the_mean() -> None:
 
 
 @pytest.mark.parametrize(
+    "image", [torch.rand(2, 3, 4, 4), torch.rand(1, 4, 4), torch.full((3, 4, 4), torch.nan), torch.rand(3, 4, 4) / 0]
+)
+def test_display_refuses_what_is_no_picture(image: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"image must be one finite picture \(3, H, W\), got \("):
+        class_model_picture(image, MEAN)
+
+
+def test_a_list_is_a_size() -> None:
+    found = optimise_class_models(Linear(), torch.tensor([1]), [6, 6], MEAN, steps=2)  # type: ignore[arg-type]
+    assert found.images.shape == (1, 3, 6, 6)
+
+
+@pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({"classes": torch.zeros(0, dtype=torch.int64)}, "K >= 1"),
@@ -371,7 +385,15 @@ def test_mistakes_are_refused(changed: dict, words: str) -> None:  # type: ignor
         ({"size": (6,)}, "size must be"),
         ({"size": (6.0, 6)}, "size must be"),
         ({"size": (0, 6)}, "size must be"),
+        ({"size": 6}, "size must be"),
         ({"mean": (0.5,)}, "mean must be"),
+        ({"mean": 0.5}, "mean must be"),
+        ({"ramp": -1.0}, "ramp is a share"),
+        ({"ramp": 2.0}, "ramp is a share"),
+        ({"ramp": math.nan}, "ramp is a share"),
+        ({"tolerance": -0.1}, "tolerance must be"),
+        ({"frames": -1}, "frames must be"),
+        ({"patience": 0}, "patience must be"),
         ({"steps": 0}, "steps must be"),
         ({"octaves": 0}, "octaves must be"),
         ({"batch": 0}, "batch must be"),

@@ -10,8 +10,11 @@ def class_model_picture(image: Tensor, mean: Sequence[float] | Tensor, contrast:
     """For display: mean + I, as uint8 (3, H, W) (paper, section 2: the training-set mean image is added).
 
     mean: channel means (3,) or the mean image (3, H, W), in [0, 1]. I is scaled so that the quantile `contrast` of |I|
-    comes to 110 grey levels: its own amplitude depends on the penalty.
+    comes to 110 grey levels: its own amplitude depends on the penalty. Raises ValueError unless I is one picture
+    (3, H, W), all of it finite.
     """
+    if image.ndim != 3 or len(image) != 3 or not image.isfinite().all():
+        raise ValueError(f"image must be one finite picture (3, H, W), got {tuple(image.shape)}")
     top = float(torch.quantile(image.abs().flatten().float(), contrast)) or 1.0
     centre = torch.as_tensor(mean, device=image.device, dtype=torch.float32) * 255
     centre = centre.view(3, 1, 1) if centre.ndim == 1 else centre

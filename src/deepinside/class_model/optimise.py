@@ -99,10 +99,11 @@ def optimise_class_models(
     if not isinstance(classes, Tensor) or classes.ndim != 1 or not len(classes):
         got = tuple(classes.shape) if isinstance(classes, Tensor) else type(classes).__name__
         raise ValueError(f"classes must be a tensor (K,) with K >= 1, got {got}")
-    _check_numbers(size, mean, steps=steps, octaves=octaves, batch=1 if batch is None else batch)
+    counts = {"steps": steps, "octaves": octaves, "patience": patience, "batch": 1 if batch is None else batch}
+    _check_numbers(size, mean, ramp, tolerance, frames, counts)
     if start is not None and (start.ndim != 4 or start.shape[:2] != (len(classes), 3)):
         raise ValueError(f"start must be ({len(classes)}, 3, h, w), got {tuple(start.shape)}")
-    plan = Plan(size, steps, ramp, octaves, tolerance, patience, frames, seed)
+    plan = Plan((size[0], size[1]), steps, ramp, octaves, tolerance, patience, frames, seed)
     pieces = Pieces(
         parameterisation or Pixels(),
         find_score(objective),
@@ -128,11 +129,19 @@ def optimise_class_models(
     return ClassModels(images, score, chance, norm, shut, scores.T, posteriors.T, squares.T, taken, film)
 
 
-def _check_numbers(size: Size, mean: Sequence[float], **counts: int) -> None:
-    if len(size) != 2 or not all(isinstance(side, int) and side >= 1 for side in size):
+def _check_numbers(
+    size: Size, mean: Sequence[float], ramp: float, tolerance: float, frames: int, counts: dict[str, int]
+) -> None:
+    """The bounds that `ClassModelsConfig` has."""
+    if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(n, int) and n >= 1 for n in size):
         raise ValueError(f"size must be (H, W), two whole numbers from 1, got {size}")
-    if len(mean) != 3 or not all(0 <= one <= 1 for one in mean):
-        raise ValueError(f"mean must be the 3 channel means, in [0, 1], not {tuple(mean)}")
+    if not hasattr(mean, "__len__") or len(mean) != 3 or not all(0 <= one <= 1 for one in mean):
+        raise ValueError(f"mean must be the 3 channel means, in [0, 1], not {mean}")
+    if not 0 <= ramp <= 1:
+        raise ValueError(f"ramp is a share of the steps, in [0, 1], not {ramp}")
+    for name, number in (("tolerance", tolerance), ("frames", frames)):
+        if not number >= 0:
+            raise ValueError(f"{name} must be >= 0, got {number}")
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
