@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 
 from deepinside.config import TASKS, AnalyseConfig
 from deepinside.config.help import NOT_SCORED, WITHOUT_NET, analysis_help, check_heeded
@@ -106,7 +107,7 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
         write_json(out / "metrics.json", metrics)
         folders = [f"{name}/" for name in ("pictures", "films", "gallery") if any((out / name).glob("*"))]
         print(f"results: {out}   ({', '.join(['metrics.json', *folders])})")
-        print(f"look:    tensorboard --logdir {out} --samples_per_plugin images=100")
+        print(f"look:    tensorboard --logdir {quote(str(out))} --samples_per_plugin images=100")
         leave_report(out, started)
 
 

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from deepinside.config import TrainConfig, recipe_name
@@ -58,6 +59,8 @@ def main(arguments: list[str]) -> None:
         raise UserError("resume=FOLDER stands on the command line, without out, name and overwrite: it is the same run")
     if not run and config.name and (Path(config.name).name != config.name or config.name == ".."):
         raise UserError(f"name={config.name} cannot name a folder in runs/: it must be without '/'")
+    if not run and "," in (config.out or config.name or ""):
+        raise UserError("out= and name= are without commas, which part the runs of task=compare runs=A,B")
     if run:
         config.resume = str(run)
         _check_unchanged(config, load_config(TrainConfig, [], RECIPES, below))
@@ -178,8 +181,9 @@ def _last_words(out: Path, metrics: dict[str, Any], unreadable: list[str]) -> No
         print(f"{counted(len(unreadable), 'picture')} could not be read, left out; metrics.json has the names")
     folders = [f"{path.name}/" for path in sorted(out.iterdir()) if path.is_dir()]
     print(f"results: {out}   (metrics.json, {', '.join(folders)})")
-    print(f"look:    tensorboard --logdir {out.parent} --samples_per_plugin images=100")
-    print(f"deeper:  python analyse.py task=class_model run={out} classes=all")
+    logs = out.parent if out.parent == Path("runs") else out  # runs/ holds nothing else
+    print(f"look:    tensorboard --logdir {quote(str(logs))} --samples_per_plugin images=100")
+    print(f"deeper:  python analyse.py task=class_model {quote(f'run={out}')} classes=all")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the looks at training found, kept and shown as strips: an image for each thing, a column for each look."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class Looks:
 
 def slug(index: int, name: str, digits: int = 4) -> str:
     """0012_goose: what files and tags are called; without a name the number alone."""
-    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    words = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", name).lower()).strip("_")
     return f"{index:0{digits}d}_{words}".rstrip("_")
 
 

@@ -17,6 +17,7 @@ from deepinside.records import Guess, PictureRecord
 
 FOLDER = "kept"
 PICTURE_SIDE, MAP_SIDE = 256, 128  # the short sides at most, pixels
+LONG = 16  # the long sides at most, in those: JPEG ends at 65500 pixels
 
 
 def make_record(
@@ -80,7 +81,7 @@ def _told(names: Sequence[str], values: Tensor) -> dict[str, float]:
 
 
 def _at_most(picture: Image.Image, side: int) -> Image.Image:
-    """Its short side at most `side`, averaged over what a pixel covers; never enlarged."""
-    zoom = min(1.0, side / min(picture.size))
+    """Its short side at most `side`, its long one LONG times that; averaged over what a pixel covers, not enlarged."""
+    zoom = min(1.0, side / min(picture.size), LONG * side / max(picture.size))
     size = (max(1, round(picture.width * zoom)), max(1, round(picture.height * zoom)))
     return picture.resize(size, Image.Resampling.BOX) if zoom < 1 else picture

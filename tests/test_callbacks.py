@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from PIL import Image
 from torch import nn
 
 from callbacks import ClassModels, Localisation, SaliencyMaps, spread
+from callbacks.film_strips import slug
+from callbacks.kept import keep_files
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
 from deepinside.data.box_files import boxed_pictures
@@ -19,6 +22,7 @@ from deepinside.errors import UserError
 from deepinside.metrics import ERRORS
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.predictions import read_predictions
+from deepinside.records import PictureRecord
 from deepinside.scoring import score_guesses_in_files
 
 TEN = Shapes("val", 0, 1).classes
@@ -227,3 +231,34 @@ def test_a_data_set_of_which_nothing_can_be_read_is_refused(monkeypatch: pytest.
     monkeypatch.setattr(Broken, "read", read)
     with pytest.raises(UserError, match=r"no picture can be read, of all 3 \(the first: broken0.jpg: no picture\)"):
         check_readable(Broken())
+
+
+def test_very_long_pictures_are_kept_small(tmp_path: Path) -> None:
+    """JPEG ends at 65500 pixels: one such picture ended a run at its last step."""
+    record = PictureRecord(
+        index=3,
+        image="line",
+        size=(500, 1),
+        class_id="a",
+        class_name="a",
+        boxes=[],
+        guesses=[],
+        known_box=None,
+        classification={},
+        localisation={},
+        first_guess="",
+        class_known="",
+    )
+    frame = torch.zeros(3, 256 * 300, 256, dtype=torch.uint8)
+    files = keep_files(record, frame, torch.zeros(frame.shape[1:]), tmp_path)
+    assert files.picture is not None
+    assert files.saliency is not None
+    for name, long in ((files.picture, 256 * 16), (files.saliency, 128 * 16)):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size == (round(long / 300), long)
+
+
+def test_names_of_any_script_name_files() -> None:
+    assert slug(12, "Grey  goose, Anser") == "0012_grey_goose_anser"
+    assert slug(3, "\u65e5\u672c/x") == "0003_\u65e5\u672c_x"
+    assert slug(7, " ", 2) == "07"

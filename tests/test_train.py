@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -269,6 +270,9 @@ def test_a_refused_resume_leaves_the_run_as_it_was(
         ("name=", "name= and resume= take a value"),
         ("name=../evil", "it must be without '/'"),
         ("name=..", "it must be without '/'"),
+        ("name=a,b", "out= and name= are without commas"),
+        ("out=runs/a,b", "out= and name= are without commas"),
+        ("trainer.profiler=simpel", "did you mean 'simple'"),
     ],
 )
 def test_mistakes_are_told_before_anything_begins(
@@ -392,6 +396,18 @@ def test_a_run_is_of_one_process(trained: Path, tmp_path: Path) -> None:
         assert last.read_bytes() == (trained / "checkpoints" / "last.ckpt").read_bytes()
     clear_run(TrainConfig(overwrite=True), out).close()
     assert not last.exists()
+
+
+def test_what_is_printed_can_be_pasted_and_a_profile_is_left(tmp_path: Path) -> None:
+    bare = (*SMALL, "class_models.count=0", "saliency.images=0", "sanity.images=0", "localisation.enabled=false")
+    done = run("train.py", *bare, "trainer.max_epochs=1", "trainer.profiler=simple", f"out={tmp_path / 'my run'}")
+    look, deeper = (line for line in done.stdout.splitlines() if line.startswith(("look:", "deeper:")))
+    assert shlex.split(look)[:4] == ["look:", "tensorboard", "--logdir", str(tmp_path / "my run")]
+    assert f"run={tmp_path / 'my run'}" in shlex.split(deeper)
+    names = {path.name for path in (tmp_path / "my run").iterdir()}
+    assert {"fit-profile.txt", "test-profile.txt", "config.yaml"} <= names
+    assert "hparams.yaml" not in names
+    assert "run_training_epoch" in (tmp_path / "my run" / "fit-profile.txt").read_text()
 
 
 def test_resume_needs_a_run(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """How a training ended, and how it goes on, in words."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from deepinside.config import TrainerConfig
@@ -36,7 +37,8 @@ def how_to_go_on(out: Path, epochs: int | None, measuring: bool) -> str:
     last = out / "checkpoints" / "last.ckpt"
     if not last.is_file():
         return f"no epoch was finished, {out} holds nothing to go on from; the same command starts anew"
+    resume = f"python train.py {quote(f'resume={out}')}"
     if measuring:
-        return f"the training is done, its measurement is not; python train.py resume={out} makes it"
+        return f"the training is done, its measurement is not; {resume} makes it"
     done = torch.load(last, weights_only=True, mmap=True)["epoch"] + 1
-    return f"{out} holds epoch {done} of {epochs}, what came after it is lost; python train.py resume={out} goes on"
+    return f"{out} holds epoch {done} of {epochs}, what came after it is lost; {resume} goes on"

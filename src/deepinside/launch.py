@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --he
     from lightning.pytorch.loggers import TensorBoardLogger
 
 PATIENCE = 5.0  # seconds
+PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
 LEFT_ALONE = "closed by peer", "reset by peer", "remote process exit"  # what gloo and NCCL say where a process ended
 
 
@@ -127,7 +128,7 @@ def make_trainer(
 
     lost_from: what was logged at this step and later is marked as lost (see `first_lost_step`).
     """
-    from lightning.pytorch import Trainer
+    from lightning.pytorch import Trainer, profilers
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     quieten()
@@ -135,6 +136,9 @@ def make_trainer(
         raise UserError(f"trainer.strategy={config.strategy}: results would stay in its processes; ddp gives them back")
     options = asdict(config) | {"enable_progress_bar": False}  # callbacks/progress.py shows it
     logger = event_logger(out, purge_step=lost_from)
+    if config.profiler:  # by name alone it would tell the log that `quieten` silences
+        kind = getattr(profilers, PROFILERS[config.profiler])
+        options["profiler"] = kind(dirpath=out, filename="profile")
     try:
         return Trainer(
             **options,
@@ -151,7 +155,12 @@ def event_logger(out: Path, **options: Any) -> "TensorBoardLogger":
     """Logs into `out` itself; options: those of TensorBoard's SummaryWriter."""
     from lightning.pytorch.loggers import TensorBoardLogger
 
-    return TensorBoardLogger(out, name="", version="", default_hp_metric=False, **options)
+    class EventLogger(TensorBoardLogger):
+        def save(self) -> None:
+            """Without Lightning's hparams.yaml: it would be empty, config.yaml holds what the run was given."""
+            self.experiment.flush()
+
+    return EventLogger(out, name="", version="", default_hp_metric=False, **options)
 
 
 def first_lost_step(checkpoint: Path) -> int:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from shlex import quote
 
 from deepinside.errors import UserError
 from deepinside.records import FILE, PictureRecord
@@ -64,7 +65,7 @@ def _how_to_record(run: Run) -> str:
         return f"task={task} leaves none; give the folder of a run of train.py, or of task=localise"
     if not (run.folder / "checkpoints" / "last.ckpt").is_file():
         return "its training was stopped before its first epoch was done"
-    return f"`python train.py resume={run.folder}` makes it at its end"
+    return f"`python train.py {quote(f'resume={run.folder}')}` makes it at its end"
 
 
 def _check_same(first: Run, ours: dict[Key, PictureRecord], run: Run, theirs: dict[Key, PictureRecord]) -> None:
@@ -81,9 +82,10 @@ def _check_same(first: Run, ours: dict[Key, PictureRecord], run: Run, theirs: di
         )
     bare = [one for one, pictures in ((first, ours), (run, theirs)) if _classified_only(pictures)]
     if len(bare) == 1:
+        measure = f"`python analyse.py task=localise {quote(f'run={bare[0].folder}')}` measures them"
         raise UserError(
             f"{run.folder} and {first.folder} cannot be paired: {bare[0].folder} measured the classes of the centre "
-            f"crop, the other those of ten crops; `python analyse.py task=localise run={bare[0].folder}` measures them"
+            f"crop, the other those of ten crops; {measure}"
         )
 
 

@@ -67,7 +67,11 @@ class TrainerConfig:
     deterministic: bool = option(False, "insist on deterministic algorithms")
     benchmark: bool | None = option(None, "let cuDNN measure its algorithms")
     sync_batchnorm: bool = option(False, "one BatchNorm over all devices")
-    profiler: str | None = option(None, "simple, advanced, pytorch")
+    profiler: str | None = option(
+        None,
+        "where the time goes, in the run's *-profile.txt: simple, advanced, pytorch",
+        ("simple", "advanced", "pytorch"),
+    )
     enable_progress_bar: bool = option(True, "show progress")
 
 

@@ -1,6 +1,7 @@
 """Where weights come from: torchvision by name, a state_dict file, or one of our checkpoints."""
 
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -135,10 +136,13 @@ def _from_torchvision(name: str, weights: str) -> Weights:
 
 def _from_file(path: Path) -> Weights:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TorchScript, which the error tells of
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # files of another kind are answered with many
+        save = "; torch.save(safetensors.torch.load_file(...), ...) makes one" if path.suffix == ".safetensors" else ""
         raise UserError(
-            f"model.weights={path} is not a file of tensors that torch.load(weights_only=True) reads"
+            f"model.weights={path} is not a file of tensors that torch.load(weights_only=True) reads{save}"
         ) from None
     if not isinstance(content, dict):
         raise UserError(f"model.weights={path} holds a {type(content).__name__}, not a state_dict")

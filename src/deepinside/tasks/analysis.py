@@ -49,7 +49,8 @@ def enough(trainer: TrainerConfig, items: int) -> TrainerConfig:
 def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callback: Callback, count: int) -> list[str]:
     """Runs predict over `images`, or `count` of the validation split; returns which pictures were unreadable."""
     if config.images:
-        given = [one for one in config.images.split(",") if one.strip()]
+        parts = [config.images] if Path(config.images).exists() else config.images.split(",")  # a name may hold a comma
+        given = [one for one in parts if one.strip()]
         if not given:
             raise UserError(f"images={config.images} names no picture: give files or folders, separated by commas")
         source: PictureSource = PictureFiles(given, module.convnet.classes)

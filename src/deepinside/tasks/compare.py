@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.markup import escape
@@ -71,7 +72,7 @@ def compare_runs(config: AnalyseConfig) -> None:
     write_comparison(out / "report.html", comparison, agreement, shown, models, curves, made)
     _print(comparison, agreement)
     print(f"results: {out}   (comparison.json, kept/)")
-    print(f"look:    tensorboard --logdir {out} --samples_per_plugin images=100")
+    print(f"look:    tensorboard --logdir {quote(str(out))} --samples_per_plugin images=100")
     print(f"report:  {out / 'report.html'}")
 
 
