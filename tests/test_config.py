@@ -3,13 +3,26 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import analyse
 import train
-from deepinside.config import TASKS, AnalyseConfig, TrainConfig, recipe_name
+from deepinside.config import (
+    TASKS,
+    AnalyseConfig,
+    ClassModelsConfig,
+    LocalisationConfig,
+    ModelConfig,
+    OptimConfig,
+    SaliencyConfig,
+    TrainConfig,
+    recipe_name,
+)
 from deepinside.config.help import (
     LOOKING_ONLY,
     SECTIONS,
@@ -121,6 +134,37 @@ def test_a_mistake_is_one_line_that_helps(argument: str, words: list[str], monke
     assert "\n" not in message
     assert message.startswith("config error: ")
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        (
+            lambda: SaliencyConfig(method="guidedd"),
+            "SaliencyConfig: method=guidedd is not one of gradient, deconvnet, guided, gradient_x_input, smoothgrad, "
+            "integrated_gradients; did you mean 'guided'?",
+        ),
+        (lambda: SaliencyConfig(unit="step"), "SaliencyConfig: unit=step is not one of epochs, steps"),
+        (lambda: LocalisationConfig(preset="bestt"), "LocalisationConfig: preset=bestt is not one of paper, vgg, best"),
+        (lambda: ClassModelsConfig(preset="natrual"), "ClassModelsConfig: preset=natrual is not one of paper, fourier"),
+        (lambda: ClassModelsConfig(scale=1), "ClassModelsConfig: scale=1 must be at least 0 and at most 0.9"),
+        (lambda: SaliencyConfig(every=-1), "SaliencyConfig: every=-1 must be at least 0"),
+        (lambda: SaliencyConfig(every="2"), "SaliencyConfig: every=2 must be a whole number, not str"),  # type: ignore[arg-type]
+        (lambda: SaliencyConfig(every=1.5), "SaliencyConfig: every=1.5 must be a whole number, not float"),  # type: ignore[arg-type]
+        (lambda: OptimConfig(lr="x"), "OptimConfig: lr=x must be a number, not str"),  # type: ignore[arg-type]
+        (lambda: SaliencyConfig(method=None), "SaliencyConfig: method=None must have a value"),  # type: ignore[arg-type]
+        (lambda: ModelConfig(std=[0.2, 0.0, 0.2]), "ModelConfig: std=[0.2, 0.0, 0.2] must be at least 1e-06 and at"),
+    ],
+)
+def test_sections_made_by_hand_are_checked_too(made: Callable[[], Any], line: str) -> None:
+    with pytest.raises(UserError, match=re.escape(line)) as caught:
+        made()
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_valid_by_hand_is_taken() -> None:
+    assert ClassModelsConfig(lam=1, scale=np.float32(0.5), every=np.int64(2), preset="natural", steps=None).lam == 1  # type: ignore[arg-type]
+    assert ModelConfig(mean=[0.4, 0.5, 0.6]).mean == [0.4, 0.5, 0.6]
 
 
 def test_files_with_mistakes_are_named(tmp_path: Path) -> None:

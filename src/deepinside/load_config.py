@@ -5,10 +5,10 @@ three files in `configs/`, chosen by what is trained (`recipe_name`).
 """
 
 import difflib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from deepinside.config import SharedConfig, TrainConfig, recipe_name
-from deepinside.config.options import options
+from deepinside.config.options import complaint, options
 from deepinside.errors import UserError, did_you_mean
 
 Schema = TypeVar("Schema", bound=SharedConfig)
@@ -43,7 +43,7 @@ def load_config(
     known = {f.name for f in fields(schema)} - set(without)
     lowest = OmegaConf.create({k: v for k, v in _read_yaml(below).items() if k in known})
     config = cast(Schema, _to_object(_merge(base, [(str(below), lowest), *layers]), schema))
-    _check_values(config)
+    _check_together(config)
     return config
 
 
@@ -126,10 +126,16 @@ def _merge(base: DictConfig, layers: list[tuple[str, DictConfig]]) -> DictConfig
 
 
 def _to_object(merged: DictConfig, schema: type) -> Any:
+    """Values are checked beforehand: a section by itself, as it is made, does not know the whole key."""
     try:
-        return OmegaConf.to_object(merged)
+        values: Any = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"config error: {error.full_key}: {_first_line(error)}") from None
+    for key, f in options(schema):
+        value = reduce(getitem, key.split("."), values)
+        if told := complaint(f, value):
+            raise UserError(f"config error: {key}={value} {told}")
+    return OmegaConf.to_object(merged)
 
 
 def _valid_keys(schema: type[SharedConfig]) -> set[str]:
@@ -153,25 +159,8 @@ def _unknown(schema: type[SharedConfig], key: str) -> str:
     return f"unknown key '{key}'" + (f"; did you mean {meant}?" if near else "") + " (--help lists all keys)"
 
 
-def _check_values(config: SharedConfig) -> None:
-    _check_lists(config)
-    for key, f in options(type(config)):
-        value: Any = config
-        for part in key.split("."):
-            value = getattr(value, part)
-        choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
-        if choices and value is not None and value not in choices:
-            hint = did_you_mean(str(value), choices)
-            raise UserError(f"config error: {key}={value} is not one of {', '.join(choices)}{hint}")
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not low <= number <= high:
-                limits = f"at least {low:g}" + (f" and at most {high:.10g}" if high < math.inf else "")
-                raise UserError(f"config error: {key}={value} must be {limits}")
-    if isinstance(config, TrainConfig) and config.optim.lr == 0:
-        raise UserError("config error: optim.lr=0 must be above 0: with it nothing is learnt")
-
-
-def _check_lists(config: SharedConfig) -> None:
+def _check_together(config: SharedConfig) -> None:
+    """What the options do not say each by itself."""
     for key, value, length in (
         ("data.contrast", config.data.contrast, 2),
         ("model.mean", config.model.mean, 3),
@@ -181,6 +170,8 @@ def _check_lists(config: SharedConfig) -> None:
             raise UserError(f"config error: {key}={value} must have {length} numbers")
     if config.data.contrast[0] > config.data.contrast[1]:
         raise UserError(f"config error: data.contrast={config.data.contrast} must be [low, high] with low <= high")
+    if isinstance(config, TrainConfig) and config.optim.lr == 0:
+        raise UserError("config error: optim.lr=0 must be above 0: with it nothing is learnt")
 
 
 def _first_line(error: Exception) -> str:

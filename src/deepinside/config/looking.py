@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from deepinside.config.options import option
+from deepinside.config.options import Section, option
 
 UNIT = ("epochs", "what `every` counts: epochs, or steps of the optimiser", ("epochs", "steps"))
 
 
 @dataclass
-class ClassModelsConfig:
+class ClassModelsConfig(Section):
     every: int = option(0, "epochs or steps between two looks while training; 0: only at the end", low=0)
     unit: str = option(*UNIT)
     warm_start: bool = option(False, "while training: a look begins at what the last one found, not at the zero image")
@@ -52,7 +52,7 @@ class ClassModelsConfig:
 
 
 @dataclass
-class SaliencyConfig:
+class SaliencyConfig(Section):
     every: int = option(1, "epochs or steps between two looks while training; 0: only at the end", low=0)
     unit: str = option(*UNIT)
     images: int = option(8, "validation pictures shown, drawn from the split once; 0: none", low=0)
@@ -73,12 +73,12 @@ class SaliencyConfig:
 
 
 @dataclass
-class RelationConfig:
+class RelationConfig(Section):
     images: int = option(6, "validation pictures reconstructed, drawn from the split once", low=1)
 
 
 @dataclass
-class LocalisationConfig:
+class LocalisationConfig(Section):
     every: int = option(0, "epochs or steps between two measurements while training; 0: only at the end", low=0)
     unit: str = option(*UNIT)
     images: int = option(
@@ -101,12 +101,12 @@ class LocalisationConfig:
 
 
 @dataclass
-class SanityConfig:
+class SanityConfig(Section):
     images: int = option(16, "validation pictures whose maps are made anew with randomised weights; 0: none", low=0)
     stages: int = option(8, "stages in which the weights are randomised, from the last layer down", low=1)
 
 
 @dataclass
-class DoctorConfig:
+class DoctorConfig(Section):
     pictures: int = option(500, "pictures of each split that are decoded, spread over it", low=0)
     annotations: int = option(10000, "XMLs of each split that are read, spread over it", low=0)

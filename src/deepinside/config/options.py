@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import field, fields, is_dataclass
-from typing import Any, cast
+from dataclasses import Field, field, fields, is_dataclass
+from numbers import Integral, Real
+from typing import Any, cast, get_args
+
+from deepinside.errors import UserError, did_you_mean
 
 
 def option(default: Any, doc: str, choices: Sequence[str] = (), low: float = -math.inf, high: float = math.inf) -> Any:
@@ -14,7 +17,39 @@ def option(default: Any, doc: str, choices: Sequence[str] = (), low: float = -ma
     return field(default=default, metadata=metadata)
 
 
-def section(schema: type) -> Any:
+def complaint(f: Field[Any], value: Any) -> str:
+    """What is wrong with a field's value, to be read after `key=value`; "" if nothing is."""
+    kinds, choices = _kinds(f.type), f.metadata["choices"]
+    if value is None:
+        return "" if kinds & {type(None), Any} else "must have a value"
+    if choices and value not in choices:
+        return f"is not one of {', '.join(choices)}{did_you_mean(str(value), choices)}"
+    low, high = f.metadata["low"], f.metadata["high"]
+    for number in value if isinstance(value, list | tuple) else [value]:
+        if kinds & {int, float} and not isinstance(number, Real if float in kinds else Integral):
+            return f"must be a {'' if float in kinds else 'whole '}number, not {type(number).__name__}"
+        if isinstance(number, Real) and not low <= number <= high:
+            return f"must be at least {low:g}" + (f" and at most {high:.10g}" if high < math.inf else "")
+    return ""
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """list[float] | None -> {float, NoneType}"""
+    parts = get_args(annotation)
+    return set[Any]().union(*map(_kinds, parts)) if parts else {annotation}
+
+
+class Section:
+    """What is made of options. Raises UserError, in a line that names the field, where a value is not valid."""
+
+    def __post_init__(self) -> None:
+        for f in fields(cast(Any, self)):
+            value = getattr(self, f.name)
+            if told := complaint(f, value):
+                raise UserError(f"{type(self).__name__}: {f.name}={value} {told}")
+
+
+def section(schema: type[Section]) -> Any:
     return field(default_factory=schema)
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from deepinside.config.options import option
+from deepinside.config.options import Section, option
 
 
 @dataclass
-class DataConfig:
+class DataConfig(Section):
     name: str = option("shapes", "shapes (drawn here), ilsvrc (CLS-LOC tree), folder", ("shapes", "ilsvrc", "folder"))
     root: str | None = option(None, "folder of the pictures, for ilsvrc and folder")
     batch_size: int = option(128, "pictures in a training batch of one device", low=1)
@@ -28,7 +28,7 @@ class DataConfig:
 
 
 @dataclass
-class ModelConfig:
+class ModelConfig(Section):
     name: str = option("simonyan2013", "simonyan2013, shapes_convnet, or a torchvision classification net")
     weights: str = option(
         "none", "none, a torchvision weights name (DEFAULT), a state_dict file, one of our checkpoints"
@@ -48,7 +48,7 @@ class ModelConfig:
 
 
 @dataclass
-class TrainerConfig:
+class TrainerConfig(Section):
     accelerator: str = option("auto", "cpu, gpu, auto, ...: every field here goes to Lightning's Trainer")
     devices: Any = option("auto", "how many devices, or which")
     num_nodes: int = option(1, "machines", low=1)
@@ -76,7 +76,7 @@ class TrainerConfig:
 
 
 @dataclass
-class OptimConfig:
+class OptimConfig(Section):
     lr: float = option(0.01, "learning rate of SGD", low=0)
     momentum: float = option(0.9, "momentum of SGD", low=0, high=1)
     nesterov: bool = option(False, "Nesterov's momentum")
@@ -90,7 +90,7 @@ class OptimConfig:
 
 
 @dataclass
-class MonitorConfig:
+class MonitorConfig(Section):
     max_overhead: float | None = option(
         0.05,
         "share of the training time that each kind of look may take: its period grows to keep it; null: any",
