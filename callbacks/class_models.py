@@ -26,7 +26,7 @@ from callbacks.class_model_store import (
 from callbacks.film_strips import Looks
 from callbacks.gathering import gather, raise_together, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
-from callbacks.subject import Pictures, convnet_of, require_pictures
+from callbacks.subject import Pictures, convnet_of, require_pictures, settings_of
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
@@ -59,7 +59,7 @@ class ClassModels(Monitor):
         judge: ConvNet | None = None,
         progress: bool = False,
     ) -> None:
-        self.settings = settings or ClassModelsConfig(every=1)
+        self.settings = settings_of(self, settings, ClassModelsConfig(every=1))
         some = self.settings.count if classes is None else len(classes)
         super().__init__(self.settings.every if some else 0, self.settings.unit, max_overhead, pictures)
         self.chosen = classes

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from callbacks.gathering import gather, log_numbers, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, measure
-from callbacks.subject import Pictures, convnet_of
+from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.config import LocalisationConfig
 from deepinside.data.devkit import read_blacklist, read_label_ids
 from deepinside.data.module import WholePicture
@@ -59,7 +59,7 @@ class Localisation(Monitor):
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
     ) -> None:
-        self.settings = settings or LocalisationConfig(every=1)
+        self.settings = settings_of(self, settings, LocalisationConfig(every=1))
         self.folder = Path(folder) if folder else None
         super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures)
         self.error, self.max_box = LocalisationError(), MaxBoxAccuracy()

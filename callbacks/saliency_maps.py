@@ -13,7 +13,7 @@ from torch import Tensor
 from callbacks.film_strips import Arrays, Looks, show_strips, shrink, slug
 from callbacks.gathering import gather, log_numbers, log_picture, panel_file, save_picture
 from callbacks.monitor import MAX_OVERHEAD, Monitor
-from callbacks.subject import Pictures, convnet_of
+from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.attribution.crops import CROPS, crop_saliency
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.saliency import saliency
@@ -48,7 +48,7 @@ class SaliencyMaps(Monitor):
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
     ) -> None:
-        self.settings = settings or SaliencyConfig()
+        self.settings = settings_of(self, settings, SaliencyConfig())
         super().__init__(self.settings.every if self.settings.images else 0, self.settings.unit, max_overhead, pictures)
         self.folder = folder = Path(folder) if folder else None
         self.kept = Looks(folder / "looks" if folder else None)

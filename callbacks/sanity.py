@@ -13,7 +13,7 @@ from callbacks.cascade import Cascaded, judge, summarise
 from callbacks.gathering import gather, log_picture, save_picture
 from callbacks.outcomes import known_box
 from callbacks.saliency_maps import explain
-from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures
+from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures, settings_of
 from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
 from deepinside.boxes import iou
 from deepinside.config import LocalisationConfig, SaliencyConfig, SanityConfig
@@ -51,9 +51,11 @@ class Randomisation(Callback):
         seed: int = 0,
         progress: bool = False,
     ) -> None:
-        self.settings, self.saliency = settings or SanityConfig(), saliency or SaliencyConfig()
+        self.settings = settings_of(self, settings, SanityConfig())
+        self.saliency = settings_of(self, saliency, SaliencyConfig())
         self.folder = Path(folder) if folder else None
-        self.localisation, self.given, self.seed = localisation, pictures, seed
+        self.localisation = localisation and settings_of(self, localisation, LocalisationConfig())
+        self.given, self.seed = pictures, seed
         self.progress = progress
         listed = localisation.blacklist if localisation else None
         self.blacklist = read_blacklist(Path(listed)) if listed else set()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,10 +11,13 @@ from torch import Tensor
 from callbacks.gathering import spread
 from deepinside.attribution.context import gradients_on
 from deepinside.classifier import Classifier
+from deepinside.config.options import Section
 from deepinside.data.module import PictureData, WholePicture
 from deepinside.data.picture import Classes
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet, Preprocessing
+
+Schema = TypeVar("Schema", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,17 @@ class Pictures:
 
 def _named(boxes: Sequence[Tensor] | None) -> list[tuple[str, Tensor]]:
     return [(f"boxes[{i}]", each) for i, each in enumerate(() if boxes is None else boxes)]
+
+
+def settings_of(callback: Callback, given: Schema | None, default: Schema) -> Schema:
+    """What a callback was given, or the default. Raises UserError where it is of another class than that."""
+    if given is not None and not isinstance(given, type(default)):
+        who, needs = type(callback).__name__, type(default).__name__
+        raise UserError(
+            f"{who} takes a {needs}, not {type(given).__name__}: {who}({needs}(...), ...) with "
+            f"`from deepinside.config import {needs}`"
+        )
+    return default if given is None else given
 
 
 def require_pictures(

@@ -1,6 +1,8 @@
 """The callbacks on a LightningModule that knows nothing of this project."""
 
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,22 @@ def test_what_cannot_be_looked_at_is_told_at_the_start(
     at = trainer(tmp_path, [watcher])
     with pytest.raises(UserError, match=words):
         (at.test if isinstance(watcher, Randomisation) else at.fit)(Untouched(), loader())
+
+
+@pytest.mark.parametrize(
+    ("callback", "line"),
+    [
+        (SaliencyMaps, "SaliencyMaps takes a SaliencyConfig, not dict: SaliencyMaps(SaliencyConfig(...), ...)"),
+        (ClassModels, "ClassModels takes a ClassModelsConfig, not dict"),
+        (Localisation, "with `from deepinside.config import LocalisationConfig`"),
+        (Randomisation, "Randomisation takes a SanityConfig, not dict"),
+        (partial(Randomisation, None, None), "Randomisation takes a LocalisationConfig, not dict"),
+    ],
+)
+def test_settings_of_another_class_are_told(callback: Callable[[Any], Callback], line: str) -> None:
+    with pytest.raises(UserError, match=re.escape(line)) as told:
+        callback({"every": 1})
+    assert "\n" not in str(told.value)
 
 
 class Late(MyModule):
