@@ -41,8 +41,9 @@ class ClassModels(Monitor):
     every class is kept in `<folder>/found/` as soon as it is there, and what lies there already is taken. With a
     `folder` also a PNG and a film strip a class, the traces, their sheet, growth/, and looks/ which a resumed run takes
     up again. mean_image (3, H, W) in [0, 1]: what the pictures are shown on. judge: another ConvNet that knows the
-    classes, asked at predict whether it sees them. Works on a Classifier, and with `pictures` on any LightningModule;
-    leaves training as it was. One that diverges is told and left out, at predict it raises UserError.
+    classes, asked at predict whether it sees them. Works on a Classifier, and with `pictures` on any LightningModule,
+    where it leaves predict alone; training stays as it was. One that diverges is told and left out, at predict it
+    raises UserError.
     """
 
     name = "class_models"
@@ -74,6 +75,7 @@ class ClassModels(Monitor):
         self.found: list[Found] = []
         self.judged: dict[tuple[int, str], Judgement] = {}
         self.results: list[dict[str, Any]] = []
+        self.store: Store | None = None  # at predict
         self.failed: UserError | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -127,6 +129,9 @@ class ClassModels(Monitor):
             add_column(trainer, self.kept, self.folder, names, found, self._mean(convnet), heading)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.store = None
+        if self.given is not None:
+            return  # another project's batches hold no class indices
         super().on_predict_start(trainer, pl_module)
         if self.folder is None:
             raise UserError("class models of an analysis need a folder")
@@ -145,10 +150,12 @@ class ClassModels(Monitor):
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
+        if self.store is None or self.failed:
+            return
         convnet = convnet_of(pl_module, self.given)
-        for objective in () if self.failed else self.objectives:
+        for objective in self.objectives:
             try:
-                found = self._find(convnet, batch.tolist(), objective)
+                found = self._find(self.store, convnet, batch.tolist(), objective)
             except UserError as error:  # told when all processes are done, or the others would wait for this one
                 self.failed = error
                 return
@@ -157,9 +164,9 @@ class ClassModels(Monitor):
                 self.judged |= {(f.index, objective): j for f, j in zip(found, judgements, strict=True)}
             self.found += found
 
-    def _find(self, convnet: ConvNet, classes: list[int], objective: str) -> list[Found]:
+    def _find(self, store: Store, convnet: ConvNet, classes: list[int], objective: str) -> list[Found]:
         """What is kept is taken; the rest is found, and kept, as many at once as the ConvNet sees together."""
-        kept = {index: self.store.load(index, objective) for index in classes}
+        kept = {index: store.load(index, objective) for index in classes}
         missing = [index for index in classes if kept[index] is None]
         if self.bar:
             self.bar.skip(len(classes) - len(missing))
@@ -176,7 +183,7 @@ class ClassModels(Monitor):
             if told := told_diverged(found, convnet, self.settings):
                 raise UserError(told)
             for item in found:
-                self.store.save(item)
+                store.save(item)
                 kept[item.index] = item
         return [item for item in kept.values() if item]
 
@@ -184,9 +191,10 @@ class ClassModels(Monitor):
         return convnet.preprocessing.mean if self.mean_image is None else self.mean_image
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        raise_together(self.failed)
-        self._show(trainer, convnet_of(pl_module, self.given))
-        self._close_bar()
+        if self.store is not None:
+            raise_together(self.failed)
+            self._show(trainer, convnet_of(pl_module, self.given))
+            self._close_bar()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._close_bar()

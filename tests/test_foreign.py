@@ -184,6 +184,23 @@ def test_settings_of_another_class_are_told(callback: Callable[[Any], Callback],
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("folder", ["kept", None])
+def test_predict_is_left_to_the_module(tmp_path: Path, folder: str | None) -> None:
+    """Its batches are pictures and labels; what comes of them is the module's own."""
+    at = Path(tmp_path / folder) if folder else None
+    watchers: list[Any] = [
+        ClassModels(ClassModelsConfig(steps=2), [1], at and at / "c", pictures=pictures()),
+        SaliencyMaps(SaliencyConfig(images=1), at and at / "s", pictures=pictures()),
+        Localisation(LocalisationConfig(), at and at / "l", pictures=pictures()),
+    ]
+    module = MyModule()
+    module.predict_step = lambda batch, batch_idx: module(batch[0])  # type: ignore[method-assign, misc]
+    scores = trainer(tmp_path, watchers).predict(module, loader())
+    assert [tuple(batch.shape) for batch in scores or ()] == [(4, 4)] * 3  # type: ignore[union-attr]
+    assert watchers[0].results == []
+    assert not (tmp_path / "kept" / "c").exists()
+
+
 class Late(MyModule):
     """Makes its layers where Lightning lets it."""
 
