@@ -26,7 +26,7 @@ from callbacks.class_model_store import (
 from callbacks.film_strips import Looks
 from callbacks.gathering import gather, raise_together, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
-from callbacks.subject import Pictures, convnet_of, require_pictures, settings_of
+from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
@@ -47,6 +47,7 @@ class ClassModels(Monitor):
     """
 
     name = "class_models"
+    shows_data = False
 
     def __init__(
         self,
@@ -77,9 +78,6 @@ class ClassModels(Monitor):
         self.results: list[dict[str, Any]] = []
         self.store: Store | None = None  # at predict
         self.failed: UserError | None = None
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require_pictures(self, trainer, pl_module, self.given, data=False)
 
     def begin(self, trainer: Trainer, convnet: ConvNet) -> None:
         known = len(convnet.classes)

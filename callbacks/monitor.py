@@ -30,25 +30,30 @@ class Monitor(Callback, ABC):
     `every` steps of the optimiser; 0: never.
 
     max_overhead: a look is left out as long as (time spent in looks + what the last one took) would be more than this
-    share of the training time, looks of all callbacks not counted; the first is always made; None: no such limit. The
-    first process's clock decides for all. Logs `overhead/<name>`, the share so far, after each look and at the end, and
-    `overhead/all` at the end. Times survive a resume, and where the run was stopped before the look at its last epoch,
-    that is made up. Raises UserError where parameters are no longer finite.
+    share of the training time, looks of all callbacks not counted; the first of a training is always made; None: no
+    such limit. The first process's clock decides for all. Logs `overhead/<name>`, the share so far, after each look and
+    at the end, and `overhead/all` at the end. Times survive a resume, and where the run was stopped before the look at
+    its last epoch, that is made up; a training from the start begins with none. Raises UserError where parameters are
+    no longer finite.
 
     pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
     """
 
     name = ""
+    shows_data = True  # whether it looks at pictures
 
     def __init__(self, every: int, unit: str, max_overhead: float | None, pictures: Pictures | None) -> None:
         self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
+        self.strips: Sequence[Looks] = ()  # what a look keeps, for those to come
+        self.fixed: list[WholePicture] | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self.trained, self.spent, self.cost, self.looks, self.factor = 0.0, 0.0, 0.0, 0, 1.0
         self.looked_at = -1  # the step of the last look
         self.epochs = 0  # how many were trained when a look is made
         self.resumed = False
         self.monitors: Sequence[Monitor] = ()
-        self.strips: Sequence[Looks] = ()  # what a look keeps, for those to come
-        self.fixed: list[WholePicture] | None = None
 
     @abstractmethod
     def look(self, trainer: Trainer, module: LightningModule) -> None:
@@ -59,8 +64,10 @@ class Monitor(Callback, ABC):
         return f"epoch {self.epochs}" if self.unit == "epochs" else f"step {trainer.global_step}"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        require_pictures(self, trainer, pl_module, self.given)
+        require_pictures(self, trainer, pl_module, self.given, data=self.shows_data)
         self.fixed = None
+        if stage == "fit" and not trainer.global_step:  # what a checkpoint knows is loaded after this
+            self._begin_anew()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Not in `setup`: only now has the module made its layers."""

@@ -270,6 +270,37 @@ def test_times_survive_a_resume(tmp_path: Path, clock: Clock) -> None:
     assert len(whole) >= 5
 
 
+def test_every_training_has_its_first_look(tmp_path: Path, clock: Clock) -> None:
+    """As in cross-validation, with the same callback; where one trainer goes on, its own numbers go on."""
+    watcher = Watcher("w", clock, 2.0, 1, "epochs", 0.05)
+    for fold in ("a", "b"):
+        at = trainer(tmp_path / fold, [watcher], max_epochs=3)
+        at.fit(Net(clock), loader(4))
+        assert watcher.seen == [4]
+        assert (watcher.looks, watcher.spent, watcher.trained) == (1, 2.0, 12.0)
+        watcher.seen.clear()
+    at.fit_loop.max_epochs = 12  # type: ignore[assignment]
+    at.fit(Net(clock), loader(4))
+    assert watcher.seen == []
+    assert (watcher.looks, watcher.spent, watcher.trained) == (1, 2.0, 48.0)
+
+
+def test_a_resumed_training_counts_what_the_checkpoint_knows(tmp_path: Path, clock: Clock) -> None:
+    """Also with a callback that another training has used since."""
+    watcher = Watcher("w", clock, 2.0, 1, "epochs", 0.05)
+    part = trainer(tmp_path, [watcher], max_epochs=2)
+    part.fit(Net(clock), loader(4))
+    part.save_checkpoint(tmp_path / "last.ckpt")
+    watcher.seconds = 7.0
+    trainer(tmp_path, [watcher], max_epochs=1).fit(Net(clock), loader(4))
+    watcher.seen.clear()
+    trainer(tmp_path, [watcher], max_epochs=3).fit(
+        Net(clock), loader(4), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True
+    )
+    assert watcher.seen == []
+    assert (watcher.looks, watcher.spent, watcher.trained) == (1, 2.0, 12.0)
+
+
 class Killed(Callback):
     """At the step."""
 
