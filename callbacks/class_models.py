@@ -63,15 +63,14 @@ class ClassModels(Monitor):
     ) -> None:
         self.settings = settings_of(self, settings, ClassModelsConfig(every=1))
         some = self.settings.count if classes is None else len(classes)
-        super().__init__(self.settings.every if some else 0, self.settings.unit, max_overhead, pictures)
+        super().__init__(self.settings.every if some else 0, self.settings.unit, max_overhead, pictures, folder)
         self.chosen = classes
-        self.folder = folder = Path(folder) if folder else None
         self.mean_image, self.judge, self.progress = mean_image, judge, progress
         self.objectives = [chosen_numbers(self.settings).objective]
         if self.settings.compare and self.settings.compare not in self.objectives:
             self.objectives.append(self.settings.compare)
-        self.kept, self.last = (Looks(folder / name if folder else None) for name in ("looks", "last"))
-        self.strips = [self.kept, self.last]
+        self.kept, self.last = Looks(None), Looks(None)
+        self.strips = {"looks": self.kept, "last": self.last}
         self.bar: AscentProgress | None = None
         self.found: list[Found] = []
         self.judged: dict[tuple[int, str], Judgement] = {}
@@ -91,7 +90,8 @@ class ClassModels(Monitor):
         convnet, mine = convnet_of(module, self.given), self._mine(trainer)
         start = last_found(self.last, self.kept, mine) if self.settings.warm_start else None
         if mine:
-            settings = replace(self.settings, steps=self.settings.look_steps or self.settings.steps)
+            trial = int(trainer.fast_dev_run)  # type: ignore[attr-defined]  # as many steps as batches
+            settings = replace(self.settings, steps=trial or self.settings.look_steps or self.settings.steps)
             self._take(convnet, find_class_models(convnet, mine, settings, start=start))
         found, heading = self._gather(convnet)[0], self.title(trainer)
         self._grow(trainer, convnet, found, heading)

@@ -60,8 +60,7 @@ class Localisation(Monitor):
         max_overhead: float | None = MAX_OVERHEAD,
     ) -> None:
         self.settings = settings_of(self, settings, LocalisationConfig(every=1))
-        self.folder = Path(folder) if folder else None
-        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures)
+        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures, folder)
         self.error, self.max_box = LocalisationError(), MaxBoxAccuracy()
         self.outcomes: list[Outcome] = []
         self.kinds: Counter[str] = Counter()

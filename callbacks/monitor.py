@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -37,14 +38,23 @@ class Monitor(Callback, ABC):
     no longer finite.
 
     pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
+    folder: for files, no other callback's; the Trainer's fast_dev_run writes none.
     """
 
     name = ""
     shows_data = True  # whether it looks at pictures
 
-    def __init__(self, every: int, unit: str, max_overhead: float | None, pictures: Pictures | None) -> None:
+    def __init__(
+        self,
+        every: int,
+        unit: str,
+        max_overhead: float | None,
+        pictures: Pictures | None,
+        folder: str | Path | None = None,
+    ) -> None:
         self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
-        self.strips: Sequence[Looks] = ()  # what a look keeps, for those to come
+        self.folder = self.given_folder = Path(folder) if folder else None
+        self.strips: Mapping[str, Looks] = {}  # by its folder's name, what a look keeps for those to come
         self.fixed: list[WholePicture] | None = None
         self._begin_anew()
 
@@ -66,8 +76,18 @@ class Monitor(Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         require_pictures(self, trainer, pl_module, self.given, data=self.shows_data)
         self.fixed = None
+        self._open_folder(trainer)
         if stage == "fit" and not trainer.global_step:  # what a checkpoint knows is loaded after this
             self._begin_anew()
+
+    def _open_folder(self, trainer: Trainer) -> None:
+        monitors = [c for c in trainer.callbacks if isinstance(c, Monitor)]  # type: ignore[attr-defined]
+        if self.given_folder and [one.given_folder for one in monitors].count(self.given_folder) > 1:
+            who, folder = type(self).__name__, self.given_folder
+            raise UserError(f"{who}: {folder} is another callback's folder too; each needs its own")
+        self.folder = None if trainer.fast_dev_run else self.given_folder  # type: ignore[attr-defined]
+        for name, looks in self.strips.items():
+            looks.folder = self.folder / name if self.folder else None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Not in `setup`: only now has the module made its layers."""
@@ -87,7 +107,7 @@ class Monitor(Callback, ABC):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.monitors = [c for c in trainer.callbacks if isinstance(c, Monitor)]  # type: ignore[attr-defined]
         self.since, self.spent_before, self.step = monotonic(), self.spent, trainer.global_step
-        for looks in self.strips:
+        for looks in self.strips.values():
             looks.forget_after(trainer.global_step, trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -49,10 +49,10 @@ class SaliencyMaps(Monitor):
         max_overhead: float | None = MAX_OVERHEAD,
     ) -> None:
         self.settings = settings_of(self, settings, SaliencyConfig())
-        super().__init__(self.settings.every if self.settings.images else 0, self.settings.unit, max_overhead, pictures)
-        self.folder = folder = Path(folder) if folder else None
-        self.kept = Looks(folder / "looks" if folder else None)
-        self.strips = [self.kept]
+        every = self.settings.every if self.settings.images else 0
+        super().__init__(every, self.settings.unit, max_overhead, pictures, folder)
+        self.kept = Looks(None)
+        self.strips = {"looks": self.kept}
         self.shown: Shown = []
         self.results: list[dict[str, Any]] = []
 

@@ -86,7 +86,7 @@ class Randomisation(Callback):
             _log_curves(trainer, self.results)
             overview = _draw(found[:DRAWN], stages)
             log_picture(trainer, "sanity/pictures", overview)
-            if self.folder is not None:
+            if self.folder is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 save_picture(overview, self.folder / "sheet.png")
 
     on_predict_epoch_end = on_test_epoch_end

@@ -201,6 +201,35 @@ def test_predict_is_left_to_the_module(tmp_path: Path, folder: str | None) -> No
     assert not (tmp_path / "kept" / "c").exists()
 
 
+def test_a_trial_run_writes_no_files(tmp_path: Path) -> None:
+    """fast_dev_run looks in all ways, at class models for as many steps as batches; afterwards files are written."""
+    known, out = pictures(), tmp_path / "kept"
+    watchers: list[Any] = [
+        SaliencyMaps(SaliencyConfig(images=1), out / "saliency", pictures=known),
+        ClassModels(ClassModelsConfig(every=1, steps=5, warm_start=True), [1], out / "class_models", pictures=known),
+        Localisation(LocalisationConfig(every=1, images=2), out / "localisation", pictures=known),
+        Randomisation(SanityConfig(1, 1), folder=out / "sanity", pictures=known),
+    ]
+    module, trial = MyModule(), trainer(tmp_path / "log", watchers, fast_dev_run=2)
+    trial.fit(module, loader())
+    assert [watcher.looks for watcher in watchers[:3]] == [1, 1, 1]
+    assert watchers[1].results[0]["steps"] == 2
+    trial.test(module, loader(), verbose=False)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    trainer(tmp_path / "log", watchers, max_epochs=1).fit(module, loader())
+    assert {path.parent.name for path in out.rglob("*.npz")} == {"looks", "last"}
+    assert (out / "class_models" / "growth" / "0001_1.png").exists()
+    assert watchers[1].results[0]["steps"] == 5
+
+
+def test_each_callback_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    """All of them keep their looks there by the step."""
+    watchers: list[Callback] = [SaliencyMaps(folder=tmp_path, pictures=pictures())]
+    watchers.append(ClassModels(folder=f"{tmp_path}/.", pictures=pictures()))
+    with pytest.raises(UserError, match=r"^SaliencyMaps: \S+ is another callback's folder too; each needs its own$"):
+        trainer(tmp_path, watchers).fit(MyModule(), loader())
+
+
 class Late(MyModule):
     """Makes its layers where Lightning lets it."""
 
