@@ -18,6 +18,7 @@ from deepinside.plots import Pixels
 
 def add_column(
     trainer: Trainer,
+    name: str,
     looks: Looks,
     folder: Path | None,
     names: Sequence[str],
@@ -25,18 +26,18 @@ def add_column(
     mean: Mean,
     heading: str,
 ) -> None:
-    """Keeps what a look found, and shows it beside the earlier ones: `class_models/growth/<index>_<name>`."""
+    """Keeps what a look found, and shows it beside the earlier ones: `<name>/growth/<index>_<class>`."""
     looks.add(trainer, heading, {str(f.index): np.asarray(shrink(f.image.float()).half().numpy()) for f in found})
     if not trainer.is_global_zero:
         return
     captions = {
-        str(f.index): (slug(f.index, name), f"{name}  S {f.score:.0f}  P {f.posterior:.2f}")
-        for f, name in zip(found, names, strict=True)
+        str(f.index): (slug(f.index, called), f"{called}  S {f.score:.0f}  P {f.posterior:.2f}")
+        for f, called in zip(found, names, strict=True)
     }
     if isinstance(mean, Tensor):
         mean = shrink(mean.cpu())
     films = folder / "growth" if folder else None
-    show_strips(trainer, looks, "class_models/growth", films, captions, partial(_drawn, mean), {})
+    show_strips(trainer, looks, f"{name}/growth", films, captions, partial(_drawn, mean), {})
 
 
 def keep_last(trainer: Trainer, last: Looks, found: Sequence[Found], heading: str) -> None:

@@ -21,6 +21,7 @@ TRACED = 20  # classes in the figure of traces
 
 def show_class_models(
     trainer: Trainer,
+    tag: str,
     folder: Path | None,
     names: Sequence[str],
     found: Sequence[Found],
@@ -29,26 +30,26 @@ def show_class_models(
     mean: Mean,
     steps: int,
 ) -> None:
-    """Everything into TensorBoard, with a `folder` also into files. `compared`: the same classes, other objective;
-    steps: how many the ascent was to take."""
+    """Everything into TensorBoard as `<tag>/*`, with a `folder` also into files. `compared`: the same classes, other
+    objective; steps: how many the ascent was to take."""
     tiles = [draw_class_model(f.picture(mean), _caption(r)) for f, r in zip(found, results, strict=True)]
     pages = [tiles[i : i + PAGE] for i in range(0, len(tiles), PAGE)]
     for number, page in enumerate(pages):
-        tag = "sheet" if len(pages) == 1 else f"sheet_{number:02d}"
-        _show(trainer, folder, tag, sheet(page, min(5 if len(page) <= 20 else 10, len(page))))
+        part = "sheet" if len(pages) == 1 else f"sheet_{number:02d}"
+        _show(trainer, tag, folder, part, sheet(page, min(5 if len(page) <= 20 else 10, len(page))))
     if folder is None:
         return
     for name, item, tile in zip(names, found, tiles, strict=True):
         file = f"{slug(item.index, name)}.png"
-        _log(trainer, "class_models/pictures", tile, item.index)
+        _log(trainer, f"{tag}/pictures", tile, item.index)
         save_picture(tile, folder / "pictures" / file)
         if len(item.frames):
             frames = [frame.permute(1, 2, 0).numpy() for frame in item.film(mean)]
             film = draw_strip(list(zip(item.film_titles(steps), frames, strict=True)), name)
-            _log(trainer, "class_models/films", film, item.index)
+            _log(trainer, f"{tag}/films", film, item.index)
             save_picture(film, folder / "films" / file)
     some = list(zip(names, found, strict=True))[:TRACED]
-    _show(trainer, folder, "traces", draw_traces([(name, f.traces) for name, f in some]))
+    _show(trainer, tag, folder, "traces", draw_traces([(name, f.traces) for name, f in some]))
     if compared:
         pairs = []
         for tile, other, line in list(zip(tiles, compared, results, strict=True))[:PAGE]:
@@ -56,9 +57,9 @@ def show_class_models(
                 tile,
                 draw_class_model(other.picture(mean), _caption(line["compared"] | {"class": f"by {other.objective}"})),
             ]
-        _show(trainer, folder, "objectives", sheet(pairs, min(6, len(pairs))))
+        _show(trainer, tag, folder, "objectives", sheet(pairs, min(6, len(pairs))))
     for writer in _writers(trainer):
-        writer.add_text("class_models/table", _markdown(results), trainer.global_step)
+        writer.add_text(f"{tag}/table", _markdown(results), trainer.global_step)
 
 
 def class_model_table(results: Sequence[dict[str, Any]], rows: int = 40) -> Table:
@@ -84,8 +85,8 @@ def _log(trainer: Trainer, tag: str, picture: Image.Image, index: int) -> None:
         writer.add_image(tag, to_tensorboard(picture), index)
 
 
-def _show(trainer: Trainer, folder: Path | None, name: str, picture: Image.Image) -> None:
-    log_picture(trainer, f"class_models/{name}", picture)
+def _show(trainer: Trainer, tag: str, folder: Path | None, name: str, picture: Image.Image) -> None:
+    log_picture(trainer, f"{tag}/{name}", picture)
     if folder is not None:
         save_picture(picture, folder / f"{name}.png")
 

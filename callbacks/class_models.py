@@ -43,7 +43,7 @@ class ClassModels(Monitor):
     up again. mean_image (3, H, W) in [0, 1]: what the pictures are shown on. judge: another ConvNet that knows the
     classes, asked at predict whether it sees them. Works on a Classifier, and with `pictures` on any LightningModule,
     where it leaves predict alone; training stays as it was. One that diverges is told and left out, at predict it
-    raises UserError.
+    raises UserError. Two on one Trainer want a `name` each, with which tags begin in place of `class_models`.
     """
 
     name = "class_models"
@@ -57,13 +57,14 @@ class ClassModels(Monitor):
         *,
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
+        name: str | None = None,
         mean_image: Tensor | None = None,
         judge: ConvNet | None = None,
         progress: bool = False,
     ) -> None:
         self.settings = settings_of(self, settings, ClassModelsConfig(every=1))
         some = self.settings.count if classes is None else len(classes)
-        super().__init__(self.settings.every if some else 0, self.settings.unit, max_overhead, pictures, folder)
+        super().__init__(self.settings.every if some else 0, self.settings.unit, max_overhead, pictures, folder, name)
         self.chosen = classes
         self.mean_image, self.judge, self.progress = mean_image, judge, progress
         self.objectives = [chosen_numbers(self.settings).objective]
@@ -124,7 +125,7 @@ class ClassModels(Monitor):
     def _grow(self, trainer: Trainer, convnet: ConvNet, found: list[Found], heading: str) -> None:
         names = [line["class"] for line in self.results]
         if found:
-            add_column(trainer, self.kept, self.folder, names, found, self._mean(convnet), heading)
+            add_column(trainer, self.name, self.kept, self.folder, names, found, self._mean(convnet), heading)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.store = None
@@ -132,7 +133,7 @@ class ClassModels(Monitor):
             return  # another project's batches hold no class indices
         super().on_predict_start(trainer, pl_module)
         if self.folder is None:
-            raise UserError("class models of an analysis need a folder")
+            raise UserError("class models of an analysis need a folder, and no fast_dev_run")
         self.failed = None
         self.store = Store(self.folder / "found", fingerprint(convnet_of(pl_module, self.given), self.settings))
         self.bar = self._open_bar(trainer, -(-len(self.classes) // trainer.world_size) * len(self.objectives))
@@ -202,7 +203,7 @@ class ClassModels(Monitor):
         if trainer.is_global_zero and ordered:
             names = [line["class"] for line in self.results]
             mean, steps = self._mean(convnet), chosen_numbers(self.settings).steps
-            show_class_models(trainer, self.folder, names, ordered, compared, self.results, mean, steps)
+            show_class_models(trainer, self.name, self.folder, names, ordered, compared, self.results, mean, steps)
         return ordered
 
     def _gather(self, convnet: ConvNet) -> tuple[list[Found], list[Found]]:

@@ -46,7 +46,7 @@ class Localisation(Monitor):
     it gets pictures.jsonl with `settings.kept` pictures and maps in kept/, predictions.csv, submission.txt (with
     `settings.label_ids`), `settings.pictures` panels, and gallery/ with the first `settings.gallery` pictures of each
     kind of error. Works on a Classifier, and with `pictures` that have boxes on any LightningModule; leaves training
-    as it was.
+    as it was. Two on one Trainer want a `name` each, with which tags begin in place of `localisation`.
     """
 
     name = "localisation"
@@ -58,9 +58,10 @@ class Localisation(Monitor):
         *,
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
+        name: str | None = None,
     ) -> None:
         self.settings = settings_of(self, settings, LocalisationConfig(every=1))
-        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures, folder)
+        super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures, folder, name)
         self.error, self.max_box = LocalisationError(), MaxBoxAccuracy()
         self.outcomes: list[Outcome] = []
         self.kinds: Counter[str] = Counter()
@@ -83,7 +84,7 @@ class Localisation(Monitor):
         error.reset()
         for picture in self._labelled(self.pictures(trainer, self.settings.images)):
             error.update(localise(convnet, picture, self.settings).score)
-        log_numbers(trainer, _curves(error.compute(), "localisation"))
+        log_numbers(trainer, _curves(error.compute(), self.name))
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = _of_sums(pl_module.device)
@@ -133,7 +134,7 @@ class Localisation(Monitor):
             log.warning(f"localisation.blacklist={self.settings.blacklist} names none of the pictures measured")
         if "localisation" not in self.results:
             log.warning("none of the pictures measured has a box of its class: only the classification is scored")
-        log_numbers(trainer, _curves(measured, "test_localisation"))  # other pictures, so another curve
+        log_numbers(trainer, _curves(measured, f"test_{self.name}"))  # other pictures, so another curve
         if self.folder is not None:
             write_csv(self.folder / "predictions.csv", (row for outcome in outcomes for row in outcome.rows))
             write_records(self.folder / FILE, (outcome.record for outcome in outcomes if outcome.record))
@@ -143,7 +144,7 @@ class Localisation(Monitor):
                     self.folder / "submission.txt", map(found.get, range(self._total(trainer))), self.numbers
                 )
         drawn = set(spread(self.settings.pictures, self._total(trainer)))
-        draw_outcomes(trainer, outcomes, drawn, self.settings.gallery, self.folder)
+        draw_outcomes(trainer, self.name, outcomes, drawn, self.settings.gallery, self.folder)
 
     def _total(self, trainer: Trainer) -> int:
         """How many pictures the test measures."""

@@ -38,7 +38,8 @@ class Monitor(Callback, ABC):
     no longer finite.
 
     pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
-    folder: for files, no other callback's; the Trainer's fast_dev_run writes none.
+    folder: for files, no other callback's; the Trainer's fast_dev_run writes none. name: what its tags begin with, if not
+    as usual; Lightning refuses two callbacks of one class and one name.
     """
 
     name = ""
@@ -51,7 +52,9 @@ class Monitor(Callback, ABC):
         max_overhead: float | None,
         pictures: Pictures | None,
         folder: str | Path | None = None,
+        name: str | None = None,
     ) -> None:
+        self.name = name or type(self).name
         self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
         self.folder = self.given_folder = Path(folder) if folder else None
         self.strips: Mapping[str, Looks] = {}  # by its folder's name, what a look keeps for those to come
@@ -64,6 +67,12 @@ class Monitor(Callback, ABC):
         self.epochs = 0  # how many were trained when a look is made
         self.resumed = False
         self.monitors: Sequence[Monitor] = ()
+
+    @property
+    def state_key(self) -> str:
+        """What the checkpoint calls it: two of a class are kept apart by their names."""
+        kind = type(self)
+        return kind.__qualname__ if self.name == kind.name else f"{kind.__qualname__}.{self.name}"
 
     @abstractmethod
     def look(self, trainer: Trainer, module: LightningModule) -> None:

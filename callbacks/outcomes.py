@@ -100,15 +100,15 @@ def known_box(convnet: ConvNet, picture: WholePicture, settings: LocalisationCon
 
 
 def draw_outcomes(
-    trainer: Trainer, outcomes: list[Outcome], pictures: set[int], gallery: int, folder: Path | None
+    trainer: Trainer, name: str, outcomes: list[Outcome], pictures: set[int], gallery: int, folder: Path | None
 ) -> None:
-    """The panels of `pictures` in TensorBoard; with a folder as files in pictures/, sheet.png, and in gallery/ pages of
-    the first so many of each kind of error of the first guess."""
+    """The panels of `pictures` in TensorBoard, `<name>/pictures`; with a folder as files in pictures/, sheet.png, and
+    in gallery/ pages of the first so many of each kind of error of the first guess."""
     panels = {o.index: draw_explanation(o.explanation) for o in outcomes if o.explanation}
     drawn = [outcome for outcome in outcomes if outcome.index in pictures and outcome.index in panels]
     if drawn:
         overview = sheet([panels[outcome.index] for outcome in drawn], min(2, len(drawn)))
-        log_picture(trainer, "localisation/pictures", overview)
+        log_picture(trainer, f"{name}/pictures", overview)
         if folder is not None:
             save_picture(overview, folder / "sheet.png")
     if folder is None:

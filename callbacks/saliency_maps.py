@@ -35,7 +35,8 @@ class SaliencyMaps(Monitor):
     test, which is the films' last column, and at predict: `saliency/pictures`.
     With a `folder`: films/, looks/ which a resumed run takes up again, pictures/ and sheet.png. Works on a Classifier,
     and with `pictures` on any LightningModule; leaves training as it was. Raises UserError at the start where the
-    method has no meaning for the net, or pictures are missing.
+    method has no meaning for the net, or pictures are missing. Two on one Trainer, such as gradient and guided maps,
+    want a `name` each, with which tags begin in place of `saliency`.
     """
 
     name = "saliency"
@@ -47,10 +48,11 @@ class SaliencyMaps(Monitor):
         *,
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
+        name: str | None = None,
     ) -> None:
         self.settings = settings_of(self, settings, SaliencyConfig())
         every = self.settings.every if self.settings.images else 0
-        super().__init__(every, self.settings.unit, max_overhead, pictures, folder)
+        super().__init__(every, self.settings.unit, max_overhead, pictures, folder, name)
         self.kept = Looks(None)
         self.strips = {"looks": self.kept}
         self.shown: Shown = []
@@ -93,7 +95,8 @@ class SaliencyMaps(Monitor):
         maps = {str(row["index"]): _reduced(explanation.saliency) for row, explanation in shown}
         if earlier:
             covered = {str(row["index"]): explanation.coverage for row, explanation in shown}
-            log_numbers(trainer, drift(self.kept.read(earlier[-1])[1], maps, covered))
+            changed = drift(self.kept.read(earlier[-1])[1], maps, covered)
+            log_numbers(trainer, {f"{self.name}/drift_{key}": value for key, value in changed.items()})
         self.kept.add(trainer, heading, maps)
         captions, first = {}, {}
         for row, explanation in shown:
@@ -102,7 +105,7 @@ class SaliencyMaps(Monitor):
             captions[key] = (name, explanation.caption)
             first[key] = ("picture", np.ascontiguousarray(explanation.frame.permute(1, 2, 0).cpu().numpy()))
         folder = self.folder / "films" if self.folder else None
-        show_strips(trainer, self.kept, "saliency/films", folder, captions, _drawn, first)
+        show_strips(trainer, self.kept, f"{self.name}/films", folder, captions, _drawn, first)
 
     def _show(self, trainer: Trainer, shown: Shown) -> None:
         self.results = [row for row, _ in shown]
@@ -110,7 +113,7 @@ class SaliencyMaps(Monitor):
             return
         panels = [draw_explanation(explanation) for _, explanation in shown]
         overview = sheet(panels, min(2, len(panels)))
-        log_picture(trainer, "saliency/pictures", overview)
+        log_picture(trainer, f"{self.name}/pictures", overview)
         if self.folder is not None:
             for row, panel in zip(self.results, panels, strict=True):
                 save_picture(panel, panel_file(self.folder, row["index"], row["image"]))
@@ -133,8 +136,7 @@ def _drawn(kept: NDArray[np.float16]) -> Pixels:
 
 
 def drift(before: Arrays, now: Arrays, covered: Mapping[str, Tensor | None]) -> dict[str, float]:
-    """The mean agreement of each picture's maps at two looks, where crops covered it; 1: unchanged. By the tags they
-    are logged under."""
+    """The mean agreement of each picture's maps at two looks, where crops covered it, by the measure; 1: unchanged."""
     both = [key for key in now if key in before and now[key].shape == before[key].shape]
     pairs = [
         covered_part(torch.from_numpy(np.stack([before[key], now[key]])).float(), covered[key])[:, None] for key in both
@@ -143,8 +145,8 @@ def drift(before: Arrays, now: Arrays, covered: Mapping[str, Tensor | None]) -> 
     if not found:
         return {}
     spearman, ssim = (torch.cat(values).nanmean() for values in zip(*found, strict=True))
-    means = {"saliency/drift_spearman": float(spearman), "saliency/drift_ssim": float(ssim)}
-    return {tag: value for tag, value in means.items() if value == value}  # NaN where every map was constant
+    means = {"spearman": float(spearman), "ssim": float(ssim)}
+    return {key: value for key, value in means.items() if value == value}  # NaN where every map was constant
 
 
 def check_method(convnet: ConvNet, method: str) -> None:

@@ -230,6 +230,42 @@ def test_each_callback_has_a_folder_of_its_own(tmp_path: Path) -> None:
         trainer(tmp_path, watchers).fit(MyModule(), loader())
 
 
+def test_two_of_a_class_go_by_their_names(tmp_path: Path) -> None:
+    """Each has its own tags and its own numbers in a checkpoint; without a name what they have always been."""
+    known = pictures()
+
+    def pairs() -> list[Any]:
+        watchers: list[Any] = []
+        for prefix, method, preset in (("", "gradient", "paper"), ("my_", "guided", "fourier")):
+            saliency = SaliencyConfig(images=1, method=method)
+            class_models = ClassModelsConfig(every=2, steps=2, preset=preset)
+            own: dict[str, Any] = {"pictures": known, "max_overhead": None}
+            watchers += [
+                SaliencyMaps(saliency, name=f"{prefix}saliency", **own),
+                ClassModels(class_models, [1], tmp_path / method, name=f"{prefix}class_models", **own),
+                Localisation(LocalisationConfig(every=2, images=2), name=f"{prefix}localisation", **own),
+            ]
+        return watchers
+
+    module, at = MyModule(), trainer(tmp_path / "log", pairs())
+    at.fit(module, loader())
+    at.test(module, loader(), verbose=False)
+    at.save_checkpoint(tmp_path / "last.ckpt")
+    tags = EventAccumulator(str(tmp_path / "log")).Reload().Tags()
+    own = {tag for tag in (*tags["images"], *tags["scalars"], *tags["tensors"]) if "my_" in tag}
+    usual = {tag for tag in (*tags["images"], *tags["scalars"], *tags["tensors"]) if "/" in tag} - own
+    assert {tag.replace("my_", "") for tag in own} == usual - {"overhead/all"}
+    assert {"saliency/drift_ssim", "class_models/sheet", "localisation/pictures", "test_localisation/mean_iou"} <= usual
+    assert set(torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]) == {
+        *("SaliencyMaps", "ClassModels", "Localisation"),
+        *("SaliencyMaps.my_saliency", "ClassModels.my_class_models", "Localisation.my_localisation"),
+    }
+
+    again = pairs()
+    trainer(tmp_path / "log", again, max_epochs=3).fit(module, loader(), ckpt_path=str(tmp_path / "last.ckpt"))
+    assert [watcher.looks for watcher in again] == [3, 2, 2] * 2
+
+
 class Late(MyModule):
     """Makes its layers where Lightning lets it."""
 
