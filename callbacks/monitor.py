@@ -38,8 +38,8 @@ class Monitor(Callback, ABC):
     no longer finite.
 
     pictures: what is looked at in a LightningModule of another project; a Classifier with a PictureData needs none.
-    folder: for files, no other callback's; the Trainer's fast_dev_run writes none. name: what its tags begin with, if not
-    as usual; Lightning refuses two callbacks of one class and one name.
+    folder: for files, no other callback's; the Trainer's fast_dev_run writes none. name: what its tags begin with, if
+    not as usual; Lightning refuses two callbacks of one class and one name.
     """
 
     name = ""

@@ -44,7 +44,10 @@ def test_the_python_examples_run_and_agree() -> None:
     assert len(examples) >= 4
     for example in examples:
         exec(example.replace("steps=200", "steps=3").replace("range(200)", "range(3)").replace("224", "32"), names)
-    assert any(isinstance(callback, names["SaliencyMaps"]) for callback in names["trainer"].callbacks)
+    watched = [callback for callback in names["trainer"].callbacks if isinstance(callback, names["SaliencyMaps"])]
+    assert [(one.every, one.unit, one.max_overhead, one.name) for one in watched] == [
+        *((2, "steps", None, "saliency"), (1, "epochs", 0.05, "guided")),
+    ]
     assert names["maps"].shape == (2, 2, 32, 32)
     assert names["mask"].shape == (40, 48)
     assert set(names["by_hand"]) == set(METHODS)
