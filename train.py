@@ -96,7 +96,8 @@ def train(config: TrainConfig) -> None:
     from callbacks import gather
     from callbacks.training import training_callbacks
     from deepinside.classifier import Classifier
-    from deepinside.data.module import PictureData, check_readable, open_split
+    from deepinside.data.module import PictureData
+    from deepinside.data.source import check_readable, open_split
     from deepinside.models.build import build_convnet
     from deepinside.provenance import FILE, provenance
     from deepinside.tasks.report import leave_report

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from callbacks.film_strips import shrink
 from deepinside.boxes import centre_box, iou
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.metrics.agreement import SMALLEST, agreement, covered_part
 
 

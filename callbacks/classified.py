@@ -11,8 +11,9 @@ from torch import Tensor
 from callbacks.gathering import gather, spread
 from callbacks.kept import keep_files
 from deepinside.classifier import Classifier
-from deepinside.data.module import PictureData, WholePicture
+from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.metrics import mean_intervals
 from deepinside.records import FILE, Guess, PictureRecord, write_records

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.localisation.locate import Located
 from deepinside.metrics import ERRORS, MEASURES, PictureScore, possible_errors, score_guesses
 from deepinside.models.convnet import ConvNet

@@ -17,7 +17,7 @@ from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, measure
 from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.config import LocalisationConfig
 from deepinside.data.devkit import read_blacklist, read_label_ids
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, possible_errors, summarise
 from deepinside.models.convnet import ConvNet

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.gathering import log_picture, save_picture
-from deepinside.data.module import UNREADABLE
+from deepinside.data.views import UNREADABLE
 from deepinside.errors import UserError
 from deepinside.plots import draw_class_model
 

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from callbacks.film_strips import Looks
 from callbacks.gathering import log_numbers
 from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
 

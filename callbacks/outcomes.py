@@ -15,7 +15,7 @@ from callbacks.kept import keep_files, make_record
 from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import iou, scale_boxes, to_inclusive, to_whole_pixels
 from deepinside.config import LocalisationConfig
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.localisation.locate import Located, locate
 from deepinside.metrics import (
     PictureScore,

@@ -16,8 +16,8 @@ from deepinside.attribution.deconvnet import deconvnet
 from deepinside.attribution.relation import LayerRelation, relation, summarise
 from deepinside.attribution.saliency import saliency
 from deepinside.classifier import Classifier
-from deepinside.data.module import WholePicture
 from deepinside.data.transforms import centre_crop
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.launch import write_json
 from deepinside.models.convnet import ConvNet

@@ -18,7 +18,7 @@ from deepinside.attribution.crops import CROPS, crop_saliency
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.saliency import saliency
 from deepinside.config import SaliencyConfig
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.metrics.agreement import SMALLEST, agreement, covered_part
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import Explanation, Pixels, draw_explanation, heat, sheet

@@ -18,7 +18,7 @@ from deepinside.attribution.randomisation import cascade, layers_in_use, randomi
 from deepinside.boxes import iou
 from deepinside.config import LocalisationConfig, SaliencyConfig, SanityConfig
 from deepinside.data.devkit import read_blacklist
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import draw_strip, heat, sheet
 from deepinside.progress import Bar

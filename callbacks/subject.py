@@ -12,8 +12,9 @@ from callbacks.gathering import spread
 from deepinside.attribution.context import gradients_on
 from deepinside.classifier import Classifier
 from deepinside.config.options import Section
-from deepinside.data.module import PictureData, WholePicture
+from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet, Preprocessing
 

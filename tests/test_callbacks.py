@@ -15,9 +15,11 @@ from callbacks.kept import keep_files
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
 from deepinside.data.box_files import boxed_pictures
-from deepinside.data.module import UNREADABLE, PictureData, check_readable
+from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes, Picture, UnreadablePicture
 from deepinside.data.shapes import Shapes
+from deepinside.data.source import check_readable
+from deepinside.data.views import UNREADABLE
 from deepinside.errors import UserError
 from deepinside.metrics import ERRORS
 from deepinside.models.convnet import ConvNet, Preprocessing

@@ -26,8 +26,9 @@ from deepinside.class_model.presets import OPTIMISERS, PARAMETERISATIONS
 from deepinside.classifier import Classifier
 from deepinside.config import ClassModelsConfig, DataConfig
 from deepinside.config.options import options
-from deepinside.data.module import PictureData, open_split
+from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
+from deepinside.data.source import open_split
 from deepinside.errors import UserError
 from deepinside.launch import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing

@@ -33,7 +33,7 @@ from deepinside.config.help import (
     training_help,
 )
 from deepinside.config.options import options
-from deepinside.data.module import open_split
+from deepinside.data.source import open_split
 from deepinside.errors import UserError
 from deepinside.load_config import given_value, load_config, save_config
 

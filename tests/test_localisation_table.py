@@ -10,8 +10,8 @@ from torchvision import models as zoo
 from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import centre_box, scale_boxes, to_whole_pixels, whole_box
 from deepinside.config import DataConfig, ModelConfig
-from deepinside.data.module import WholePicture
 from deepinside.data.picture import Classes
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.localisation.locate import locate
 from deepinside.metrics import MEASURES, ROWS, score_picture

@@ -28,7 +28,8 @@ from deepinside.config import (
     SanityConfig,
     TrainerConfig,
 )
-from deepinside.data.module import PictureData, open_split
+from deepinside.data.module import PictureData
+from deepinside.data.source import open_split
 from deepinside.launch import make_trainer
 from deepinside.models.build import build_convnet
 from deepinside.report.run_report import _about_sanity

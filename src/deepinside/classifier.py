@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau, S
 from torchmetrics import MeanMetric, SumMetric
 
 from deepinside.config import OptimConfig
-from deepinside.data.module import UNREADABLE
+from deepinside.data.views import UNREADABLE
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import centre_box, iou
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.launch import quieten, run_script
 from deepinside.load_config import load_config

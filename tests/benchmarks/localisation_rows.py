@@ -13,7 +13,7 @@ from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency, squa
 from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.attribution.saliency import saliency
 from deepinside.boxes import centre_box, mask_to_box, scale_boxes, to_whole_pixels, whole_box
-from deepinside.data.module import WholePicture
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.guesses import allocate, mean_posteriors

@@ -27,7 +27,9 @@ from deepinside.config import DataConfig, SharedConfig
 from deepinside.config.options import option
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.devkit import read_blacklist
-from deepinside.data.module import PictureData, WholePicture, open_split
+from deepinside.data.module import PictureData
+from deepinside.data.source import open_split
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.launch import quieten, run_script
 from deepinside.load_config import load_config

@@ -17,7 +17,8 @@ from callbacks import ClassModels, Localisation, Randomisation, SaliencyMaps, sp
 from callbacks.monitor import Monitor
 from deepinside.classifier import Classifier
 from deepinside.config import TrainConfig
-from deepinside.data.module import PictureData, open_split
+from deepinside.data.module import PictureData
+from deepinside.data.source import open_split
 from deepinside.launch import make_trainer
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet

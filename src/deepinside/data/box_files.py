@@ -17,7 +17,7 @@ from deepinside.data.picture import UnreadablePicture
 from deepinside.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:  # lightning takes seconds to import
-    from deepinside.data.module import PictureSource
+    from deepinside.data.source import PictureSource
 
 LOCALIZATION, SIZES, LABELS = "localization.txt", "image_sizes.txt", "class_labels.txt"
 FOLDERS = ("ILSVRC/Annotations/CLS-LOC/val", "Annotations/CLS-LOC/val", "CLS-LOC/val", "val", ".")

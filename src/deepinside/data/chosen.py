@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from deepinside.data.module import PictureSource, read
 from deepinside.data.picture import Picture
+from deepinside.data.source import PictureSource, read
 
 
 class ChosenPictures:

@@ -11,7 +11,8 @@ from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainerConfig
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.folder import PictureFiles
-from deepinside.data.module import PictureData, PictureSource, check_readable, open_split
+from deepinside.data.module import PictureData
+from deepinside.data.source import PictureSource, check_readable, open_split
 from deepinside.errors import UserError
 from deepinside.folders import ANALYSIS_MARK, make_folder
 from deepinside.launch import make_trainer

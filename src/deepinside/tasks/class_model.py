@@ -13,8 +13,9 @@ from callbacks.class_model_store import check_judge, chosen_numbers
 from callbacks.mean_image import load_mean_image
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
-from deepinside.data.module import PictureData, check_readable, open_split
+from deepinside.data.module import PictureData
 from deepinside.data.picture import find_classes
+from deepinside.data.source import check_readable, open_split
 from deepinside.errors import UserError
 from deepinside.launch import if_stopped, make_trainer
 from deepinside.load_config import load_config

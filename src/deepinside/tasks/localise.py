@@ -12,7 +12,8 @@ from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig
 from deepinside.data.box_files import boxed_pictures, read_boxes
 from deepinside.data.devkit import read_blacklist
-from deepinside.data.module import PictureData, check_readable, open_split
+from deepinside.data.module import PictureData
+from deepinside.data.source import check_readable, open_split
 from deepinside.errors import UserError
 from deepinside.launch import make_trainer, write_json
 from deepinside.predictions import read_predictions
