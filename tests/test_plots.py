@@ -11,6 +11,7 @@ from deepinside.plots import (
     Explanation,
     draw_boxes,
     draw_explanation,
+    draw_traces,
     heat,
     sheet,
     to_tensorboard,
@@ -78,3 +79,7 @@ def test_boxes_thinner_than_a_pixel_of_the_tile_are_drawn() -> None:
     assert drawn[:3, :3].any()
     assert drawn[10, -3:].any()
     assert not drawn[10, 10:-10].any()
+
+
+def test_names_that_the_font_lacks_are_no_warning() -> None:
+    assert draw_traces([("\u65e5\u672c", torch.rand(3, 5))]).width == 1200

@@ -1,5 +1,6 @@
 """Pure drawing: tensors in, pictures out. No files, no models. The only module that imports matplotlib."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -166,7 +167,9 @@ def draw_traces(traces: Sequence[tuple[str, Tensor]]) -> Image.Image:
     axes[1].set_ylim(-0.02, 1.02)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in another script: drawn as squares
+        canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
