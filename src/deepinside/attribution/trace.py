@@ -95,4 +95,4 @@ def layer_name(step: Step, names: dict[nn.Module, str]) -> str:
 
 def one_hot(classes: Tensor, scores: Tensor) -> Tensor:
     """dS_c/dS: where every reconstruction starts. (N,) and (N, C) -> (N, C)"""
-    return torch.zeros_like(scores).scatter_(1, classes[:, None], 1.0)
+    return torch.zeros_like(scores).scatter_(1, classes[:, None].to(scores.device), 1.0)
