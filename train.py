@@ -157,7 +157,8 @@ def train(config: TrainConfig) -> None:
 
     unreadable = sorted(set(gather(list(data.unreadable))))
     if trainer.is_global_zero:
-        metrics = measured.results | ({"sanity": sanity.results} if sanity.results else {})
+        metrics = measured.results | {"classes": len(convnet.classes)}
+        metrics |= {"sanity": sanity.results} if sanity.results else {}
         write_json(out / "metrics.json", metrics | {"unreadable": unreadable})
         _last_words(out, metrics, unreadable)
         leave_report(out, started, resumed is not None)

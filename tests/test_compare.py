@@ -201,6 +201,16 @@ class TestSettings:
             runs.append(open_run(write_run(run / "localise", [], model=weights, **config)))
         assert differing_settings(runs) == {"optim.lr": ["0.1", "0.2"], "trainer.max_epochs": ["1.0", "2.0"]}
 
+    def test_what_the_number_of_classes_came_to_is_told(self, tmp_path: Path) -> None:
+        """`model.num_classes=null`, the default, is as many as data or weights have."""
+        runs = [
+            write_run(tmp_path / name, [], model={"num_classes": given}) for name, given in (("a", None), ("b", 10))
+        ]
+        trees.write(runs[0] / "metrics.json", '{"classes": 10}')
+        assert differing_settings(list(map(open_run, runs))) == {}
+        trees.write(runs[0] / "metrics.json", '{"classes": 1000}')
+        assert differing_settings(list(map(open_run, runs))) == {"model.num_classes": ["1000", "10"]}
+
     def test_what_an_analysis_does_not_heed_is_no_difference(self, tmp_path: Path) -> None:
         run = write_run(
             tmp_path / "a", [], class_models={"count": 2}, localisation={"preset": "best"}, optim={"lr": 0.1}

@@ -96,6 +96,7 @@ def test_metrics_json_has_its_keys_and_they_agree(trained: Path) -> None:
         assert row["top5_error"] >= metrics["classification"]["top5_error"]
         assert row["top1_error"] >= row["top5_error"]
     assert metrics["images"] == metrics["localisation"]["images"] == 26
+    assert metrics["classes"] == 10
     assert metrics["images_per_second"] > 0
     assert metrics["unreadable"] == []
 

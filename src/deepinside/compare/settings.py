@@ -44,6 +44,8 @@ def _settings(run: Run) -> dict[str, str]:
         for key, value in _flat(run.config)
         if key not in PLACES and (task not in TASK_HELP or heeds(task, key))
     }
+    if own.get("model.num_classes") == "null" and "classes" in run.metrics:
+        own["model.num_classes"] = str(run.metrics["classes"])  # what null came to
     source = trained(run)
     if source is run:
         return own

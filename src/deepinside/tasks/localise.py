@@ -47,7 +47,8 @@ def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, 
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
         print_results(callback.results)
-    return callback.results | {"unreadable": sorted(gather(list(data.unreadable)))}
+    unreadable = sorted(gather(list(data.unreadable)))
+    return callback.results | {"classes": len(module.convnet.classes), "unreadable": unreadable}
 
 
 def score_files(config: AnalyseConfig) -> None:
