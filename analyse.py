@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> None:
     config.run = str(run) if run else None
     if run and given_value(AnalyseConfig, arguments, "model.weights") is None:
         config.model.weights = str(run / "checkpoints" / "last.ckpt")
-        config.model.classes = given_value(AnalyseConfig, arguments, "model.classes")  # those of the run's own weights
+    if run:  # what it began with named no classes, or others
+        config.model.classes = given_value(AnalyseConfig, arguments, "model.classes")
     for key, owners, valid in (
         ("classes", ["class_model"], "give all, or names, identifiers or indices"),
         (

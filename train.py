@@ -79,7 +79,8 @@ def _check_unchanged(config: TrainConfig, before: TrainConfig) -> None:
         was, now = (reduce(getattr, key.split("."), one) for one in (before, config))
         if now == was or key == "resume":
             continue
-        if key.startswith(("model.", "optim.")) and key != "model.weights":  # a file may have moved
+        moved = key in ("model.weights", "model.classes")  # a file may have
+        if key.startswith(("model.", "optim.")) and not moved:
             raise UserError(
                 f"{key} stays {was} in a run that is resumed, it cannot become {now}: name=... starts another run"
             )

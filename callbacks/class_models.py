@@ -91,13 +91,16 @@ class ClassModels(Monitor):
         convnet, mine = convnet_of(module, self.given), self._mine(trainer)
         start = last_found(self.last, self.kept, mine) if self.settings.warm_start else None
         if mine:
-            trial = int(trainer.fast_dev_run)  # type: ignore[attr-defined]  # as many steps as batches
-            settings = replace(self.settings, steps=trial or self.settings.look_steps or self.settings.steps)
+            settings = self._with_steps(self.settings.look_steps or self.settings.steps, trainer)
             self._take(convnet, find_class_models(convnet, mine, settings, start=start))
         found, heading = self._gather(convnet)[0], self.title(trainer)
         self._grow(trainer, convnet, found, heading)
         if self.settings.warm_start and found:
             keep_last(trainer, self.last, found, heading)
+
+    def _with_steps(self, steps: int | None, trainer: Trainer) -> ClassModelsConfig:
+        """A trial run takes as many as it takes batches."""
+        return replace(self.settings, steps=int(trainer.fast_dev_run) or steps)  # type: ignore[attr-defined]
 
     def _take(self, convnet: ConvNet, found: list[Found]) -> None:
         """One that diverged does not end what went well."""
@@ -111,7 +114,8 @@ class ClassModels(Monitor):
             frames = self.settings.frames if self.folder else 0
             self.bar = self._open_bar(trainer, len(mine))
             on_step = self.bar.advance if self.bar else None
-            found = find_class_models(convnet, mine, self.settings, frames=frames, on_step=on_step)
+            settings = self._with_steps(self.settings.steps, trainer)
+            found = find_class_models(convnet, mine, settings, frames=frames, on_step=on_step)
             self._close_bar()
             self._take(convnet, found)
         ordered = self._show(trainer, convnet)

@@ -1,6 +1,7 @@
 """When training is looked at: periods in epochs or steps, kept within a share of the training time."""
 
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,9 +92,13 @@ class Monitor(Callback, ABC):
 
     def _open_folder(self, trainer: Trainer) -> None:
         monitors = [c for c in trainer.callbacks if isinstance(c, Monitor)]  # type: ignore[attr-defined]
-        if self.given_folder and [one.given_folder for one in monitors].count(self.given_folder) > 1:
-            who, folder = type(self).__name__, self.given_folder
-            raise UserError(f"{who}: {folder} is another callback's folder too; each needs its own")
+        folders = [os.path.realpath(one.given_folder) for one in monitors if one.given_folder]
+        for what, mine, all_of_them in (
+            ("folder", self.given_folder and os.path.realpath(self.given_folder), folders),
+            ("name", self.name, [one.name for one in monitors]),
+        ):
+            if all_of_them.count(str(mine)) > 1:
+                raise UserError(f"{type(self).__name__}: {mine} is another callback's {what} too; each needs its own")
         self.folder = None if trainer.fast_dev_run else self.given_folder  # type: ignore[attr-defined]
         for name, looks in self.strips.items():
             looks.folder = self.folder / name if self.folder else None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from callbacks import ClassModels, Localisation, SaliencyMaps, spread
 from callbacks.film_strips import slug
@@ -264,3 +264,32 @@ def test_names_of_any_script_name_files() -> None:
     assert slug(12, "Grey  goose, Anser") == "0012_grey_goose_anser"
     assert slug(3, "\u65e5\u672c/x") == "0003_\u65e5\u672c_x"
     assert slug(7, " ", 2) == "07"
+
+
+def test_augmentation_is_of_seed_and_epoch_whoever_loads() -> None:
+    """Not of the number of loading processes; it leaves the random numbers of the training alone."""
+
+    def first_batch(workers: int, epoch: int = 0, seed: int = 0) -> Tensor:
+        config = DataConfig(batch_size=8, workers=workers, noise=0.1, contrast=[0.5, 1.0])
+        data = PictureData(config, convnet(), train=Shapes("train", 0, 16), val=Shapes("val", 0, 4), seed=seed)
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # as Lightning does
+        images: Tensor = next(iter(loader))["image"]
+        return images
+
+    once = first_batch(0)
+    torch.manual_seed(6)
+    assert torch.equal(once, first_batch(0))
+    assert torch.equal(once, first_batch(2))
+    assert not torch.equal(once, first_batch(0, epoch=1))
+    assert not torch.equal(once, first_batch(0, seed=1))
+
+
+def test_what_augmentation_draws_is_not_missing_elsewhere() -> None:
+    view = PictureData(DataConfig(), convnet(), train=Shapes("train", 0, 2)).train_dataloader().dataset
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    assert not torch.equal(view[0, 0]["image"], view[1, 0]["image"])
+    assert torch.equal(view[1]["image"], view[0, 1]["image"])  # of samplers that know no epoch
+    assert torch.equal(torch.rand(3), expected)

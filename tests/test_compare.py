@@ -206,6 +206,8 @@ class TestSettings:
         runs = [
             write_run(tmp_path / name, [], model={"num_classes": given}) for name, given in (("a", None), ("b", 10))
         ]
+        trees.write(runs[1] / "metrics.json", '{"classes": 10}')
+        assert differing_settings(list(map(open_run, runs))) == {"model.num_classes": ["null", "10"]}  # as it is known
         trees.write(runs[0] / "metrics.json", '{"classes": 10}')
         assert differing_settings(list(map(open_run, runs))) == {}
         trees.write(runs[0] / "metrics.json", '{"classes": 1000}')

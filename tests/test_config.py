@@ -151,6 +151,11 @@ def test_a_mistake_is_one_line_that_helps(argument: str, words: list[str], monke
         (lambda: SaliencyConfig(every=-1), "SaliencyConfig: every=-1 must be at least 0"),
         (lambda: SaliencyConfig(every="2"), "SaliencyConfig: every=2 must be a whole number, not str"),  # type: ignore[arg-type]
         (lambda: SaliencyConfig(every=1.5), "SaliencyConfig: every=1.5 must be a whole number, not float"),  # type: ignore[arg-type]
+        (lambda: SaliencyConfig(every=[1, 2]), "SaliencyConfig: every=[1, 2] must be one value, not list"),  # type: ignore[arg-type]
+        (lambda: SaliencyConfig(images=True), "SaliencyConfig: images=True must be a number, not true or false"),
+        (lambda: ClassModelsConfig(warm_start="no"), "ClassModelsConfig: warm_start=no must be true or false"),  # type: ignore[arg-type]
+        (lambda: ModelConfig(mean=0.5), "ModelConfig: mean=0.5 must be a list, not float"),  # type: ignore[arg-type]
+        (lambda: TrainConfig(seed=-1), "TrainConfig: seed=-1 must be at least 0 and at most 4294967295"),
         (lambda: OptimConfig(lr="x"), "OptimConfig: lr=x must be a number, not str"),  # type: ignore[arg-type]
         (lambda: SaliencyConfig(method=None), "SaliencyConfig: method=None must have a value"),  # type: ignore[arg-type]
         (lambda: ModelConfig(std=[0.2, 0.0, 0.2]), "ModelConfig: std=[0.2, 0.0, 0.2] must be at least 1e-06 and at"),

@@ -215,6 +215,7 @@ def test_a_trial_run_writes_no_files(tmp_path: Path) -> None:
     assert [watcher.looks for watcher in watchers[:3]] == [1, 1, 1]
     assert watchers[1].results[0]["steps"] == 2
     trial.test(module, loader(), verbose=False)
+    assert watchers[1].results[0]["steps"] == 2
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     trainer(tmp_path / "log", watchers, max_epochs=1).fit(module, loader())
     assert {path.parent.name for path in out.rglob("*.npz")} == {"looks", "last"}
@@ -223,10 +224,13 @@ def test_a_trial_run_writes_no_files(tmp_path: Path) -> None:
 
 
 def test_each_callback_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    """All of them keep their looks there by the step."""
+    """All of them keep their looks there by the step; and a name, with which their tags begin."""
     watchers: list[Callback] = [SaliencyMaps(folder=tmp_path, pictures=pictures())]
-    watchers.append(ClassModels(folder=f"{tmp_path}/.", pictures=pictures()))
+    watchers.append(ClassModels(folder=f"{tmp_path}/x/..", pictures=pictures()))
     with pytest.raises(UserError, match=r"^SaliencyMaps: \S+ is another callback's folder too; each needs its own$"):
+        trainer(tmp_path, watchers).fit(MyModule(), loader())
+    watchers = [SaliencyMaps(pictures=pictures(), name="mine"), ClassModels(pictures=pictures(), name="mine")]
+    with pytest.raises(UserError, match=r"^SaliencyMaps: mine is another callback's name too; each needs its own$"):
         trainer(tmp_path, watchers).fit(MyModule(), loader())
 
 

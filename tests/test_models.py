@@ -17,7 +17,7 @@ from deepinside.data.ilsvrc import ILSVRC
 from deepinside.data.picture import Classes, find_classes, labels_in
 from deepinside.data.transforms import centre_crop, resize_whole
 from deepinside.errors import UserError
-from deepinside.models.build import _head_keys, _load, build_convnet
+from deepinside.models.build import _load, _own_keys, build_convnet
 from deepinside.models.convnet import ConvNet
 from deepinside.models.simonyan2013 import simonyan2013
 from deepinside.models.weights import load_weights
@@ -124,7 +124,7 @@ def test_classes_that_the_weights_know_keep_their_rows(squeezenet_file: Path) ->
     ],
 )
 def test_heads_are_found_in_any_architecture(name: str, head: str) -> None:
-    assert _head_keys(name)[0] == head
+    assert _own_keys(name)[1][0] == head
 
 
 def test_googlenet_takes_torchvisions_weights_as_torchvision_does(tmp_path: Path) -> None:
@@ -185,10 +185,14 @@ def test_mistakes_in_names_are_one_line(name: str, weights: str, options: dict[s
 def test_files_that_are_no_weights(tmp_path: Path, squeezenet_file: Path) -> None:
     (tmp_path / "text.pth").write_text("hello")
     torch.save({"a": 1}, tmp_path / "numbers.pth")
+    torch.save({1: torch.zeros(2)}, tmp_path / "unnamed.pth")
+    torch.save({"fc.weight": torch.tensor(1.0)}, tmp_path / "flat.pth")
     torch.save(simonyan2013_state(), tmp_path / "own.pth")
     for name, path, words in (
         ("squeezenet1_1", tmp_path / "text.pth", "not a file of tensors"),
         ("squeezenet1_1", tmp_path / "numbers.pth", "holds no state_dict"),
+        ("squeezenet1_1", tmp_path / "unnamed.pth", "holds no state_dict"),
+        ("resnet18", tmp_path / "flat.pth", "has another shape of 'fc.weight'"),
         ("resnet18", squeezenet_file, "does not fit resnet18: it has no 'fc.weight'"),
         ("simonyan2013", tmp_path / "own.pth", "give model.mean and model.std"),
     ):
@@ -279,7 +283,7 @@ def test_published_files_of_older_names(tmp_path: Path) -> None:
     state = zoo.densenet121(num_classes=3).state_dict()
     old = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value for key, value in state.items()}
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
-    torch.save(old, tmp_path / "old.pth")
+    torch.save(old, tmp_path / "old.pth")  # without versions of its modules
     now = build("densenet121", str(tmp_path / "old.pth")).net.state_dict()
     assert all(torch.equal(now[key], value) for key, value in state.items())
 
@@ -290,9 +294,10 @@ def test_published_files_of_older_names(tmp_path: Path) -> None:
     )
     older._metadata = {key: {"version": 1} for key in state._metadata}  # type: ignore[attr-defined]
     assert older.keys() != state.keys()
-    again = zoo.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3)
-    _load(again, older, (), ModelConfig("vit_b_16"))
-    assert all(torch.equal(again.state_dict()[key], value) for key, value in state.items())
+    for given in (older, dict(older)):
+        again = zoo.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3)
+        _load(again, given, (), ModelConfig("vit_b_16"))
+        assert all(torch.equal(again.state_dict()[key], value) for key, value in state.items())
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "model._orig_mod."])
@@ -307,6 +312,16 @@ def test_a_module_round_the_net_is_taken_off(prefix: str, tmp_path: Path) -> Non
     torch.save({"state_dict": whole.state_dict(), "epoch": 3}, tmp_path / "theirs.ckpt")
     convnet = build("mnasnet0_5", str(tmp_path / "theirs.ckpt"))
     assert all(torch.equal(v, net.state_dict()[k]) for k, v in convnet.net.state_dict().items())
+
+
+def test_other_heads_round_the_net_are_not_nets(tmp_path: Path) -> None:
+    whole = nn.Module()
+    whole.add_module("encoder", net := zoo.resnet18(num_classes=3))
+    whole.add_module("fc", nn.Linear(8, 4))
+    whole.add_module("projector", nn.ModuleDict({"fc": nn.Linear(8, 4)}))
+    torch.save(whole.state_dict(), tmp_path / "theirs.pth")
+    convnet = build("resnet18", str(tmp_path / "theirs.pth"))
+    assert torch.equal(convnet.net.fc.weight, net.fc.weight)  # type: ignore[union-attr]
 
 
 def test_a_file_of_two_nets_is_refused(tmp_path: Path) -> None:
@@ -339,7 +354,7 @@ def test_a_file_names_the_classes_of_weights_that_do_not(tmp_path: Path) -> None
     (tmp_path / "names.txt").unlink()
     with pytest.raises(UserError, match="is no text file"):
         build_convnet(model, DataConfig())
-    with pytest.raises(UserError, match=r"of model\.weights=FILE, which is not given"):
+    with pytest.raises(UserError, match=r"model\.classes=names.txt must be null without model\.weights"):
         build_convnet(ModelConfig("squeezenet1_1", classes="names.txt"), DataConfig(), TEN)
 
 

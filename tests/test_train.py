@@ -220,10 +220,12 @@ def test_a_run_may_begin_beside_analyses_and_where_it_was_stopped(tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"class_model", RUN_MARK}
 
 
-def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resume_goes_on_where_it_stopped(workers: int, tmp_path: Path) -> None:
     """One epoch, then a second by resume: the same net as from two epochs at a stretch, logged where it belongs."""
     steady = ("optim.schedule=step", "optim.step_epochs=1", "optim.factor=0.5")  # a cosine needs to know its end
     same = (*SMALL, "class_models.count=2", "saliency.images=0", "localisation.enabled=false", *steady)
+    same = (*same, f"data.workers={workers}")
     run("train.py", *same, "trainer.max_epochs=2", f"out={tmp_path / 'whole'}")
     run("train.py", *same, "trainer.max_epochs=1", f"out={tmp_path / 'parts'}")
     done = run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2", "class_models.count=1")

@@ -70,7 +70,14 @@ def clear_run(config: TrainConfig, out: Path) -> IO[str]:
     if not config.resume:
         for folder in ("checkpoints", "localise", *LOOKS):
             shutil.rmtree(out / folder, ignore_errors=True)
-        for file in ("events.out.tfevents.*", "metrics.json", "provenance.json", "report.html", "*-profile*"):
+        for file in (
+            "events.out.tfevents.*",
+            "metrics.json",
+            "provenance.json",
+            "report.html",
+            "fit-profile*",
+            "test-profile*",
+        ):
             for old in out.glob(file):
                 old.unlink()
     return mark

@@ -66,8 +66,8 @@ def _check_pictures_stay_apart(bare: nn.Module) -> None:
 
 def _check_weights_take_part(bare: nn.Module) -> None:
     """Inference tensors cannot be saved for a backward pass, nor be unfrozen again outside inference mode."""
-    for name, parameter in bare.named_parameters():
-        if parameter.is_inference():
+    for name, tensor in (*bare.named_parameters(), *bare.named_buffers()):
+        if tensor.is_inference() and tensor.is_floating_point():
             raise UserError(
                 f"{name} was made or moved under torch.inference_mode and can take no part in gradients: make the model"
                 " outside it, or take copy.deepcopy(model)"

@@ -62,6 +62,8 @@ def relation(model: nn.Module, images: Tensor, classes: Tensor) -> list[LayerRel
     followed; ValueError for pictures or classes that do not fit, and scores without a gradient.
     """
     check_shapes(images, classes)
+    if not len(images):
+        raise ValueError("there is no picture whose gradients could be compared")
     with gradients_on(model) as bare:
         check_pictures(bare, images)
         leaf = images.detach().clone().requires_grad_()

@@ -19,6 +19,9 @@ def differing_settings(runs: Sequence[Run]) -> dict[str, list[str | None]]:
     own settings, those that its task heeds; the others are its run's, and so is the Trainer's section.
     """
     flat = [_settings(run) for run in runs]
+    if all("classes" in run.metrics for run in runs):
+        for run, settings in zip(runs, flat, strict=True):
+            settings["model.num_classes"] = str(run.metrics["classes"])  # what null, the default, came to
     keys = dict.fromkeys(key for settings in flat for key in settings)
     columns = {key: [settings.get(key) for settings in flat] for key in keys}
     return {key: values for key, values in columns.items() if len(set(values) - {None}) > 1}
@@ -44,14 +47,13 @@ def _settings(run: Run) -> dict[str, str]:
         for key, value in _flat(run.config)
         if key not in PLACES and (task not in TASK_HELP or heeds(task, key))
     }
-    if own.get("model.num_classes") == "null" and "classes" in run.metrics:
-        own["model.num_classes"] = str(run.metrics["classes"])  # what null came to
     source = trained(run)
     if source is run:
         return own
     weights = Path(own.get("model.weights", ""))
     if weights.parent.parent == Path(run.config["run"]):
         del own["model.weights"]  # the analysed run's checkpoint: a place
+        own.pop("model.classes", None)
     return _settings(source) | {key: value for key, value in own.items() if not key.startswith("trainer.")}
 
 

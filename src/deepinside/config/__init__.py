@@ -13,7 +13,7 @@ from deepinside.config.looking import (
     SaliencyConfig,
     SanityConfig,
 )
-from deepinside.config.options import option, section
+from deepinside.config.options import Section, option, section
 from deepinside.config.training import DataConfig, ModelConfig, MonitorConfig, OptimConfig, TrainerConfig
 
 __all__ = [
@@ -49,7 +49,7 @@ TASKS = {
 
 
 @dataclass
-class SharedConfig:
+class SharedConfig(Section):
     name: str | None = option(None, "the run's name; null: from the recipe, or data and model")
     out: str | None = option(None, "folder of results; null: runs/<name> (train.py), <run>/<task> (analyse.py)")
     seed: int = option(0, "seed of weights, shuffling, augmentation and shapes", low=0, high=2**32 - 1)

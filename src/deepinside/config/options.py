@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, field, fields, is_dataclass
 from numbers import Integral, Real
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_origin
 
 from deepinside.errors import UserError, did_you_mean
 
@@ -24,19 +24,23 @@ def complaint(f: Field[Any], value: Any) -> str:
         return "" if kinds & {type(None), Any} else "must have a value"
     if choices and value not in choices:
         return f"is not one of {', '.join(choices)}{did_you_mean(str(value), choices)}"
+    if Any not in kinds and isinstance(value, list | tuple) != (list in kinds):
+        return f"must be {'a list' if list in kinds else 'one value'}, not {type(value).__name__}"
     low, high = f.metadata["low"], f.metadata["high"]
-    for number in value if isinstance(value, list | tuple) else [value]:
-        if kinds & {int, float} and not isinstance(number, Real if float in kinds else Integral):
-            return f"must be a {'' if float in kinds else 'whole '}number, not {type(number).__name__}"
-        if isinstance(number, Real) and not low <= number <= high:
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(one, bool) != (bool in kinds) and kinds & {bool, int, float}:
+            return "must be true or false" if bool in kinds else "must be a number, not true or false"
+        if kinds & {int, float} and not isinstance(one, Real if float in kinds else Integral):
+            return f"must be a {'' if float in kinds else 'whole '}number, not {type(one).__name__}"
+        if isinstance(one, Real) and not low <= one <= high:
             return f"must be at least {low:g}" + (f" and at most {high:.10g}" if high < math.inf else "")
     return ""
 
 
 def _kinds(annotation: Any) -> set[Any]:
-    """list[float] | None -> {float, NoneType}"""
+    """list[float] | None -> {list, float, NoneType}"""
     parts = get_args(annotation)
-    return set[Any]().union(*map(_kinds, parts)) if parts else {annotation}
+    return {get_origin(annotation)}.union(*map(_kinds, parts)) if parts else {annotation}
 
 
 class Section:
@@ -45,7 +49,7 @@ class Section:
     def __post_init__(self) -> None:
         for f in fields(cast(Any, self)):
             value = getattr(self, f.name)
-            if told := complaint(f, value):
+            if f.metadata and (told := complaint(f, value)):
                 raise UserError(f"{type(self).__name__}: {f.name}={value} {told}")
 
 

@@ -28,7 +28,8 @@ class PictureData(LightningDataModule):
     """Batches {image (N, 3, crop, crop) float in [0, 1], label (N,), pictures: whole pictures (evaluation only)}.
 
     Labels are in the ConvNet's class order. A picture that cannot be decoded has the label UNREADABLE, which loss and
-    metrics leave out; its name and reason are in `unreadable`. Evaluation is never padded over processes.
+    metrics leave out; its name and reason are in `unreadable`. Evaluation is never padded over processes. Training
+    batches are a function of `seed` and epoch: without a Trainer, `loader.sampler.set_epoch(n)` is yours to call.
     """
 
     def __init__(
@@ -58,7 +59,10 @@ class PictureData(LightningDataModule):
         assert self.train is not None
         view = TrainingView(self.train, self.data, self.preprocessing, self.train_labels, self.seed)
         processes, rank = self._place()
-        sampler = Shuffled(view, processes, rank, seed=self.seed)  # Lightning tells it the epoch
+        sampler = Shuffled(view, processes, rank, seed=self.seed)
+        if self.trainer:  # Lightning tells it the epoch, but of a resumed run only when workers have begun to load
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)
         return self._loader(view, sampler=sampler, drop_last=len(view) >= self.data.batch_size * processes)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:

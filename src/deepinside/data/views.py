@@ -43,8 +43,8 @@ class Shuffled(DistributedSampler[Any]):
 
 
 class TrainingView(Dataset[dict[str, Any]]):
-    """Item (epoch, i): an augmented crop of picture i, float32 (3, crop, crop), and its label in the ConvNet's order;
-    what is drawn is a function of seed, epoch and i."""
+    """Item (epoch, i), or i in epoch 0: an augmented crop of picture i, float32 (3, crop, crop), and its label in the
+    ConvNet's order; what is drawn is a function of seed, epoch and i."""
 
     def __init__(
         self, source: PictureSource, data: DataConfig, preprocessing: Preprocessing, labels: list[int], seed: int
@@ -55,8 +55,8 @@ class TrainingView(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
-        epoch, i = place
+    def __getitem__(self, place: tuple[int, int] | int) -> dict[str, Any]:
+        epoch, i = place if isinstance(place, tuple) else (0, place)  # other samplers, as of overfit_batches
         try:
             picture = read(self.source, i)
         except UnreadablePicture as error:

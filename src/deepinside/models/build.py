@@ -38,8 +38,8 @@ def build_convnet(
     unless `model.num_classes` does. A head of another size than the weights' is made anew, and `report` says so.
     Raises UserError for unknown names, weights that do not fit, unknown normalisation, crops that are too small.
     """
-    head = _head_keys(model.name)
-    weights = read_weights(model, head)
+    first, head = _own_keys(model.name)
+    weights = read_weights(model, first, head[0])
     had = None if weights is None else weights.state[head[0]].shape[0]
     num_classes = model.num_classes or (len(data_classes) if data_classes else had)
     if num_classes is None:
@@ -92,14 +92,14 @@ def _build(name: str, num_classes: int) -> nn.Module:
     return zoo.get_model(name, weights=None, **options)
 
 
-def _head_keys(name: str) -> tuple[str, ...]:
-    """Names of the parameters whose shape depends on the number of classes, found by building the net twice."""
+def _own_keys(name: str) -> tuple[str, tuple[str, ...]]:
+    """The net's first parameter, and those whose shape depends on the number of classes, found by building it twice."""
     try:
         with torch.device("meta"):
             two, three = _build(name, 2).state_dict(), _build(name, 3).state_dict()
     except NotImplementedError:  # RegNet computes its widths with tensors
         two, three = _build(name, 2).state_dict(), _build(name, 3).state_dict()
-    return tuple(key for key in two if two[key].shape != three[key].shape)
+    return next(iter(two)), tuple(key for key in two if two[key].shape != three[key].shape)
 
 
 def _load(net: nn.Module, state: Mapping[str, Tensor], new_head: tuple[str, ...], model: ModelConfig) -> None:
@@ -107,8 +107,8 @@ def _load(net: nn.Module, state: Mapping[str, Tensor], new_head: tuple[str, ...]
     mine = net.state_dict()
     left_out = ("aux1.", "aux2.", "AuxLogits.")
     given = OrderedDict((k, v) for k, v in state.items() if k not in new_head and not k.startswith(left_out))
-    # The versions of its modules, by which some of torchvision's read what older ones wrote.
-    given._metadata = getattr(state, "_metadata", mine._metadata)  # type: ignore[attr-defined]
+    # The versions of its modules, by which some of torchvision's read what older ones wrote; MNASNet must have one.
+    given._metadata = {"": mine._metadata[""]} | dict(getattr(state, "_metadata", {}))  # type: ignore[attr-defined]
     wrong = [k for k in given if k in mine and given[k].shape != mine[k].shape]
     missing, extra = ([], []) if wrong else net.load_state_dict(given, strict=False)
     missing = [k for k in missing if k not in new_head and not k.endswith("num_batches_tracked")]

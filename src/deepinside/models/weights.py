@@ -31,8 +31,9 @@ class Weights:
     model: str | None = None
 
 
-def read_weights(model: ModelConfig, head: tuple[str, ...]) -> Weights | None:
-    """What `model.weights` names; None for none. head: the parameters that depend on the number of classes.
+def read_weights(model: ModelConfig, first: str, last: str) -> Weights | None:
+    """What `model.weights` names; None for none. first, last: the net's first parameter, and one that has a row for
+    each class.
 
     What a module round the net put before its names (`module.`, `model.`) is taken off, and what else that module had
     is left out; `model.classes` names the classes of weights that do not. Raises UserError.
@@ -40,22 +41,22 @@ def read_weights(model: ModelConfig, head: tuple[str, ...]) -> Weights | None:
     weights = load_weights(model.name, model.weights)
     if weights is None:
         if model.classes:
-            raise UserError(
-                f"model.classes={model.classes} names the classes of model.weights=FILE, which is not given"
-            )
+            raise UserError(f"model.classes={model.classes} must be null without model.weights, whose classes it names")
         return None
     if weights.model not in (None, model.name):
         raise UserError(f"model.weights={model.weights} holds a {weights.model}: set model.name={weights.model}")
-    state = part_of(weights.state, _net_in(weights.state, head[0], model))
-    return replace(weights, state=state, classes=_named(model, weights, len(state[head[0]])))
+    state = part_of(weights.state, _net_in(weights.state, first, last, model))
+    if not state[last].ndim:
+        raise UserError(f"model.weights={model.weights} does not fit {model.name}: it has another shape of '{last}'")
+    return replace(weights, state=state, classes=_named(model, weights, len(state[last])))
 
 
-def _net_in(state: Mapping[str, Tensor], last: str, model: ModelConfig) -> str:
-    """What stands before the net's own names, of which `last` is one."""
-    if last in state:
+def _net_in(state: Mapping[str, Tensor], first: str, last: str, model: ModelConfig) -> str:
+    """What stands before the net's own names."""
+    starts = [key.removesuffix(first) for key in state if key == first or key.endswith(f".{first}")]
+    nets = [start for start in starts if f"{start}{last}" in state]
+    if "" in nets or (not nets and last in state):
         return ""
-    found = [key.removesuffix(last) for key in state if key.endswith(f".{last}")]
-    nets = [one for one in found if not any(one.startswith(other) for other in found if other != one)]
     if not nets:
         wrong = f"it has no '{last}' (its first is '{next(iter(state))}')"
         raise UserError(f"model.weights={model.weights} does not fit {model.name}: {wrong}")
@@ -68,7 +69,7 @@ def _named(model: ModelConfig, weights: Weights, outputs: int) -> Classes | None
     if not model.classes:
         return weights.classes
     if weights.classes is not None:
-        raise UserError(f"model.weights={model.weights} names its classes itself: leave out model.classes")
+        raise UserError(f"model.weights={model.weights} names its classes: model.classes={model.classes} must be null")
     classes = read_class_list(Path(model.classes))
     if len(classes) != outputs:
         raise UserError(f"model.classes={model.classes} names {len(classes)} classes, {model.weights} has {outputs}")
@@ -147,7 +148,8 @@ def _from_file(path: Path) -> Weights:
     if not isinstance(content, dict):
         raise UserError(f"model.weights={path} holds a {type(content).__name__}, not a state_dict")
     state = content.get("state_dict", content)
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+    named = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+    if not named or not state:
         raise UserError(f"model.weights={path} holds no state_dict: expected names with tensors")
     if "deepinside" not in content:
         return Weights(_present_names(state))
