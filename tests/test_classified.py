@@ -46,7 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             trees.save(root / name / f"{i:02}.jpg", number)
     (root / "g" / "39.jpg").write_bytes(b"no picture")
     data = ("data.name=folder", f"data.root={root}")
-    run("train.py", *data, *SMALL, "trainer.max_epochs=5", "seed=1", f"out={folder / 'runs' / 'a'}")
+    run("train.py", *data, *SMALL, "trainer.max_epochs=1", "seed=1", f"out={folder / 'runs' / 'a'}")
     two = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1", "optim.lr=0.0001")
     run("train.py", *data, *SMALL, "seed=2", *two, f"out={folder / 'runs' / 'b'}")
     return folder / "runs"

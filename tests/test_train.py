@@ -671,7 +671,7 @@ def test_a_folder_without_boxes_is_classified(tmp_path: Path) -> None:
     assert "the validation pictures have no boxes: classes are measured, boxes are not" in done.stdout
     metrics = read_json(out / "metrics.json")
     assert metrics["images"] == 2
-    assert set(metrics) == {"images", "classification", "intervals", "sanity", "unreadable"}
+    assert set(metrics) == {"images", "classes", "classification", "intervals", "sanity", "unreadable"}
     assert [line.partition(":")[0] for line in metrics["unreadable"]] == [broken.stem]
     assert len(EventAccumulator(str(out)).Reload().Scalars("train/loss")) == 1
     run("train.py", f"resume={out}")  # nothing is left to train, and it still knows
