@@ -300,6 +300,19 @@ def test_published_files_of_older_names(tmp_path: Path) -> None:
         assert all(torch.equal(again.state_dict()[key], value) for key, value in state.items())
 
 
+def test_vision_transformers_are_built_for_their_crops(tmp_path: Path) -> None:
+    """As torchvision does for weights of another size: SWAG's of vit_b_16 are of 384 pixels, of vit_h_14 of 518."""
+    state = zoo.vit_b_32(num_classes=3, image_size=64).state_dict()
+    torch.save(state, tmp_path / "vit.pth")
+    model = ModelConfig("vit_b_32", str(tmp_path / "vit.pth"))
+    convnet = build_convnet(model, DataConfig(crop=64), report=lambda _: None)
+    assert torch.equal(convnet.net.encoder.pos_embedding, state["encoder.pos_embedding"])  # type: ignore[union-attr]
+    with pytest.raises(UserError, match=r"pos_embedding' \(1 such\); data\.crop must be the side of its pictures"):
+        build_convnet(model, DataConfig(), report=lambda _: None)
+    with pytest.raises(UserError, match=r"vit_b_32 cannot take crops of 65x65 pixels \(data\.crop\): Input shape"):
+        build_convnet(model, DataConfig(crop=65), report=lambda _: None)
+
+
 @pytest.mark.parametrize("prefix", ["module.", "model.", "model._orig_mod."])
 def test_a_module_round_the_net_is_taken_off(prefix: str, tmp_path: Path) -> None:
     """As DataParallel, Lightning modules and torch.compile leave checkpoints, with the versions of its modules."""

@@ -44,7 +44,8 @@ def build_convnet(
     num_classes = model.num_classes or (len(data_classes) if data_classes else had)
     if num_classes is None:
         raise UserError("model.num_classes is needed: there are neither weights nor data to tell it")
-    net, new_head = _build(model.name, num_classes), weights is None
+    preprocessing = _preprocessing(model, data, weights)
+    net, new_head = _build(model.name, num_classes, preprocessing.crop), weights is None
     if weights is not None:
         if weights.preprocessing is None and model.name not in OWN_NETS and model.mean is None:
             report(f"{model.weights} says nothing of its normalisation: torchvision's for {model.name} is taken")
@@ -71,14 +72,13 @@ def build_convnet(
             else:
                 starts = f"at random: the weights know none of the classes by its identifier, as {before.ids[0]} is one"
             report(f"  it starts {starts}")
-    preprocessing = _preprocessing(model, data, weights)
     classes = _classes(model.name, None if new_head else weights, data_classes, num_classes)
     convnet = ConvNet(model.name, net, preprocessing, classes, head)
     _try_out(convnet)
     return convnet
 
 
-def _build(name: str, num_classes: int) -> nn.Module:
+def _build(name: str, num_classes: int, crop: int = 224) -> nn.Module:
     if name in OWN_NETS:
         return OWN_NETS[name](num_classes)
     names = zoo.list_models(module=zoo)
@@ -89,7 +89,12 @@ def _build(name: str, num_classes: int) -> nn.Module:
     options: dict[str, Any] = {"num_classes": num_classes}
     if name in ("googlenet", "inception_v3"):  # one output, and our own normalisation instead of transform_input
         options |= {"aux_logits": False, "init_weights": True}
-    return zoo.get_model(name, weights=None, **options)
+    if name.startswith("vit_"):
+        options["image_size"] = crop  # these have parameters for each place of the picture
+    try:
+        return zoo.get_model(name, weights=None, **options)
+    except AssertionError as error:
+        raise UserError(_no_such_crops(name, crop, error)) from None
 
 
 def _own_keys(name: str) -> tuple[str, tuple[str, ...]]:
@@ -114,9 +119,9 @@ def _load(net: nn.Module, state: Mapping[str, Tensor], new_head: tuple[str, ...]
     missing = [k for k in missing if k not in new_head and not k.endswith("num_batches_tracked")]
     for keys, words in ((missing, "lacks"), (extra, "has the unknown"), (wrong, "has another shape of")):
         if keys:
-            raise UserError(
-                f"model.weights={model.weights} does not fit {model.name}: it {words} '{keys[0]}' ({len(keys)} such)"
-            )
+            wrong_key = f"it {words} '{keys[0]}' ({len(keys)} such)"
+            hint = "; data.crop must be the side of its pictures" if keys[0].endswith("pos_embedding") else ""
+            raise UserError(f"model.weights={model.weights} does not fit {model.name}: {wrong_key}{hint}")
 
 
 def _keep_known_rows(net: nn.Module, head: tuple[str, ...], weights: Weights, before: Classes, after: Classes) -> int:
@@ -173,7 +178,11 @@ def _try_out(convnet: ConvNet) -> None:
     try:
         convnet.eval()(torch.zeros(1, 3, crop, crop))
     except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{convnet.name} cannot take crops of {crop}x{crop} pixels (data.crop): {reason}") from None
+        raise UserError(_no_such_crops(convnet.name, crop, error)) from None
     finally:
         convnet.train(was_training)
+
+
+def _no_such_crops(name: str, crop: int, error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{name} cannot take crops of {crop}x{crop} pixels (data.crop): {reason}"
