@@ -266,7 +266,10 @@ def test_a_bare_file_of_the_datas_number_of_classes_keeps_its_head(tmp_path: Pat
     again = build("shapes_convnet", str(tmp_path / "bare.pth"), TEN, mean=[0.5] * 3, std=[0.25] * 3)
     assert again.classes == TEN
     assert torch.equal(again.net.full7.weight, state["full7.weight"])
-    assert any("does not name its classes: they are taken to be the data's, n00000000, " in line for line in again.said)  # type: ignore[union-attr]
+    assert any(
+        "does not name its classes: they are taken to be the data's, in order: n00000000, " in line
+        for line in again.said
+    )  # type: ignore[union-attr]
     alone = build("shapes_convnet", str(tmp_path / "bare.pth"), mean=[0.5] * 3, std=[0.25] * 3)
     with pytest.raises(UserError, match=r"model\.classes=FILE names the weights' classes, which they do not"):
         labels_in(alone.classes, TEN, "folder")

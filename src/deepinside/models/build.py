@@ -55,23 +55,15 @@ def build_convnet(
         new_head = had != num_classes or foreign
         _load(net, weights.state, head if new_head else (), model)
         if data_classes is not None and not told and not new_head:
-            first = ", ".join(data_classes.ids[:3]) + ", ..." * (len(data_classes) > 3)
-            report(
-                f"{model.weights} does not name its classes: they are taken to be the data's, {first}, in this order"
-            )
+            order = ", ".join(data_classes.ids[:3]) + ", ..." * (len(data_classes) > 3)
+            report(f"{model.weights} does not name its classes: they are taken to be the data's, in order: {order}")
         if new_head:
             if data_classes is None:
                 outputs = f"model.num_classes={num_classes}, but {model.weights} has {had} classes"
                 raise UserError(f"{outputs}: train.py fine-tunes")
             kept = _keep_known_rows(net, head, weights, before, data_classes)
             report(f"fine-tuning: {model.weights} has {had} classes, the new head {', '.join(head)} has {num_classes};")
-            if kept == num_classes:
-                starts = "from the weights' own rows for all of them"
-            elif kept:
-                starts = f"from the weights' own rows for {kept} of them, at random for the rest"
-            else:
-                starts = f"at random: the weights know none of the classes by its identifier, as {before.ids[0]} is one"
-            report(f"  it starts {starts}")
+            report(f"  it starts {_start(kept, num_classes, before)}")
     classes = _classes(model.name, None if new_head else weights, data_classes, num_classes)
     convnet = ConvNet(model.name, net, preprocessing, classes, head)
     _try_out(convnet)
@@ -134,6 +126,14 @@ def _keep_known_rows(net: nn.Module, head: tuple[str, ...], weights: Weights, be
                 if new < len(parameter := net.get_parameter(key)):
                     parameter[new] = weights.state[key][old]
     return len(known)
+
+
+def _start(kept: int, outputs: int, before: Classes) -> str:
+    """What a new head starts from, in words."""
+    if not kept:
+        return f"at random: the weights know none of the classes by its identifier, as {before.ids[0]} is one"
+    rest = "all of them" if kept == outputs else f"{kept} of them, at random for the rest"
+    return f"from the weights' own rows for {rest}"
 
 
 def _preprocessing(model: ModelConfig, data: DataConfig, weights: Weights | None) -> Preprocessing:
