@@ -60,7 +60,8 @@ def grey_map(saliency: Tensor, quantile: float = 0.995) -> Pixels:
 
 def _scaled(saliency: Tensor, quantile: float) -> Tensor:
     """(H, W) >= 0 -> [0, 1], the quantile and what is above it at 1."""
-    top = float(torch.quantile(saliency.flatten().float(), quantile)) or float(saliency.max()) or 1.0
+    # torch 2.11 has no quantile of more than 2^24 values
+    top = float(np.quantile(saliency.float().cpu(), quantile)) or float(saliency.max()) or 1.0
     return (saliency / top).clamp(0, 1)
 
 
@@ -175,8 +176,8 @@ def draw_traces(traces: Sequence[tuple[str, Tensor]]) -> Image.Image:
 
 def signed_grey(reconstruction: Tensor, quantile: float = 0.995) -> Pixels:
     """(3, H, W) -> uint8 (H, W, 3): 0 is mid-grey, +- the quantile of |R| white and black in each channel."""
-    magnitude = reconstruction.abs().flatten().float()
-    top = float(torch.quantile(magnitude, quantile)) or float(magnitude.max()) or 1.0
+    magnitude = reconstruction.abs().float()
+    top = float(np.quantile(magnitude.cpu(), quantile)) or float(magnitude.max()) or 1.0
     return _pixels((127.5 + 127.5 * (reconstruction / top).clamp(-1, 1)).round().to(torch.uint8))
 
 

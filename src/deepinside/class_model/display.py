@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ def class_model_picture(image: Tensor, mean: Sequence[float] | Tensor, contrast:
     """
     if image.ndim != 3 or len(image) != 3 or not image.isfinite().all():
         raise ValueError(f"image must be one finite picture (3, H, W), got {tuple(image.shape)}")
-    top = float(torch.quantile(image.abs().flatten().float(), contrast)) or 1.0
+    top = float(np.quantile(image.detach().abs().float().cpu(), contrast)) or 1.0
     centre = torch.as_tensor(mean, device=image.device, dtype=torch.float32) * 255
     centre = centre.view(3, 1, 1) if centre.ndim == 1 else centre
     return (centre + image * (110 / top)).round().clamp(0, 255).to(torch.uint8)
