@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from deepinside.data.picture import Classes
 from deepinside.data.views import WholePicture
 from deepinside.localisation.locate import Located
 from deepinside.metrics import ERRORS, MEASURES, PictureScore, possible_errors, score_guesses
-from deepinside.models.convnet import ConvNet
 from deepinside.plots import grey_map
 from deepinside.records import Guess, PictureRecord
 
@@ -21,7 +21,7 @@ LONG = 16  # the long sides at most, in those: JPEG ends at 65500 pixels
 
 
 def make_record(
-    convnet: ConvNet,
+    classes: Classes,
     picture: WholePicture,
     found: Located,
     boxes: Tensor,
@@ -31,7 +31,7 @@ def make_record(
 ) -> PictureRecord:
     """boxes (K, 4), known (4,): what is scored, in whole pixels of the original picture. A measure that could not be
     told of this picture is left out."""
-    ids, names = convnet.classes.ids, [name.split(",")[0] for name in convnet.classes.names]
+    ids, names = classes.ids, [name.split(",")[0] for name in classes.names]
     overlaps, right = score_guesses(picture.label, found.classes, boxes, picture.boxes)
     judged = len(picture.boxes) > 0
     errors = dict(zip(ERRORS, score.classes.tolist(), strict=True))

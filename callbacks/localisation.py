@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
+from callbacks.calls import Calls
 from callbacks.gathering import gather, log_numbers, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
-from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, measure
+from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, look_at, measure
 from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.config import LocalisationConfig
 from deepinside.data.devkit import read_blacklist, read_label_ids
+from deepinside.data.module import usable_cpus
 from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, possible_errors, summarise
@@ -25,6 +27,8 @@ from deepinside.predictions import write_csv, write_submission
 from deepinside.records import FILE, write_records
 
 log = logging.getLogger(__name__)
+
+ENOUGH, MOST = 100, 16  # pictures that are worth further processes, and how many of these at most
 
 CURVES = (
     "top1_error",
@@ -67,6 +71,8 @@ class Localisation(Monitor):
         self.kinds: Counter[str] = Counter()
         self.results: dict[str, Any] = {}
         self.seconds = 0.0
+        self.drawn, self.kept = set[int](), set[int]()
+        self.calls: Calls[Outcome] = Calls(0)
         self.blacklist = read_blacklist(Path(self.settings.blacklist)) if self.settings.blacklist else set()
         self.numbers: Mapping[str, int] = {}
 
@@ -83,7 +89,8 @@ class Localisation(Monitor):
         convnet, error = convnet_of(module, self.given), self.error.to(_of_sums(module.device))
         error.reset()
         for picture in self._labelled(self.pictures(trainer, self.settings.images)):
-            error.update(localise(convnet, picture, self.settings).score)
+            looked = look_at(convnet, picture, self.settings)
+            error.update(localise(convnet.classes, picture, looked, self.settings).score)
         log_numbers(trainer, _curves(error.compute(), self.name))
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,32 +99,44 @@ class Localisation(Monitor):
         self.outcomes, self.kinds, self.seconds = [], Counter[str](), 0.0
         self.error.reset()
         self.max_box.reset()
+        total = self._total(trainer)
+        self.drawn, self.kept = set(spread(self.settings.pictures, total)), set(spread(self.settings.kept, total))
+        self.calls = Calls(self._processes(trainer, pl_module.device, total))
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         if self.given is None:
-            self._measure(trainer, convnet_of(pl_module, self.given), batch["pictures"])
+            self._measure(convnet_of(pl_module, self.given), batch["pictures"])
 
-    def _measure(self, trainer: Trainer, convnet: ConvNet, pictures: Iterable[WholePicture]) -> None:
-        total = self._total(trainer)
-        drawn, kept = set(spread(self.settings.pictures, total)), set(spread(self.settings.kept, total))
+    def _measure(self, convnet: ConvNet, pictures: Iterable[WholePicture]) -> None:
         start = time.monotonic()
         for picture in self._labelled(pictures):
-            outcome = measure(convnet, picture, self.settings)
+            looked = look_at(convnet, picture, self.settings)
+            self.calls.add(measure, convnet.classes, picture, looked, self.settings)
+            self._take(self.calls.answers())
+        self.seconds += time.monotonic() - start
+
+    def _take(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
             self.error.update(outcome.score)
             if outcome.hits is not None:
                 self.max_box.update(outcome.hits)
             self.kinds[outcome.first_guess] += 1
-            if self.folder and picture.index in kept:
+            if self.folder and outcome.index in self.kept:
                 outcome = keep(outcome, self.folder)
-            shown = picture.index in drawn or (self.folder and self.kinds[outcome.first_guess] <= self.settings.gallery)
+            shown = outcome.index in self.drawn or (
+                self.folder and self.kinds[outcome.first_guess] <= self.settings.gallery
+            )
             self.outcomes.append(outcome if shown else replace(outcome, explanation=None))
-        self.seconds += time.monotonic() - start
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.given is not None:
-            self._measure(trainer, convnet_of(pl_module, self.given), self.pictures(trainer, self._total(trainer)))
+            self._measure(convnet_of(pl_module, self.given), self.pictures(trainer, self._total(trainer)))
+        start = time.monotonic()
+        self._take(self.calls.answers(all=True))
+        self.seconds += time.monotonic() - start
+        self.calls.close()
         seconds = max(gather([self.seconds]))
         measured: dict[str, Any] = self.error.compute()
         for row, values in self.max_box.compute().items():
@@ -143,8 +162,19 @@ class Localisation(Monitor):
                 write_submission(
                     self.folder / "submission.txt", map(found.get, range(self._total(trainer))), self.numbers
                 )
-        drawn = set(spread(self.settings.pictures, self._total(trainer)))
-        draw_outcomes(trainer, self.name, outcomes, drawn, self.settings.gallery, self.folder)
+        draw_outcomes(trainer, self.name, outcomes, self.drawn, self.settings.gallery, self.folder)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.calls.close()
+
+    def _processes(self, trainer: Trainer, device: torch.device, pictures: int) -> int:
+        """How many cut and score. They pay beside a GPU, which leaves its CPUs idle, for many pictures, as each takes
+        seconds to start; a script with a Trainer of its own may not be one that can be started again in them."""
+        if self.settings.workers is not None:
+            return self.settings.workers
+        if device.type == "cpu" or self.given is not None or pictures < ENOUGH:
+            return 0
+        return max(0, min(MOST, usable_cpus() // trainer.num_devices - 1))
 
     def _total(self, trainer: Trainer) -> int:
         """How many pictures the test measures."""

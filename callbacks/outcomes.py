@@ -12,11 +12,12 @@ from torch import Tensor
 
 from callbacks.gathering import log_picture, panel_file, save_picture
 from callbacks.kept import keep_files, make_record
-from deepinside.attribution.crops import ten_crops
+from deepinside.attribution.crops import CropSaliency, ten_crops
 from deepinside.boxes import iou, scale_boxes, to_inclusive, to_whole_pixels
 from deepinside.config import LocalisationConfig
+from deepinside.data.picture import Classes
 from deepinside.data.views import WholePicture
-from deepinside.localisation.locate import Located, locate
+from deepinside.localisation.locate import Located, Question, find_boxes, look
 from deepinside.metrics import (
     PictureScore,
     box_error,
@@ -55,15 +56,21 @@ class Outcome:
     explanation: Explanation | None = None
 
 
-def localise(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Outcome:
+def look_at(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig, guesses: int = 5) -> CropSaliency:
+    """What the net says of a picture; the others' `looked`."""
+    crops = ten_crops(*_size(picture.frame), convnet.preprocessing.crop)
+    return look(convnet, picture.frame, crops, _question(picture, settings, guesses))
+
+
+def localise(classes: Classes, picture: WholePicture, looked: CropSaliency, settings: LocalisationConfig) -> Outcome:
     """The picture's guesses and their score."""
-    return _outcome(convnet, picture, _locate(convnet, picture, settings))[0]
+    return _outcome(classes, picture, find_boxes(picture.frame, looked, _question(picture, settings)))[0]
 
 
-def measure(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Outcome:
+def measure(classes: Classes, picture: WholePicture, looked: CropSaliency, settings: LocalisationConfig) -> Outcome:
     """The same with all that there is to know of the picture."""
-    found = _locate(convnet, picture, settings)
-    outcome, boxes, known = _outcome(convnet, picture, found)
+    found = find_boxes(picture.frame, looked, _question(picture, settings))
+    outcome, boxes, known = _outcome(classes, picture, found)
     kinds = ("", "")
     hits = None
     if len(picture.boxes):
@@ -71,8 +78,8 @@ def measure(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfi
         kinds = first, box_error(known, picture.boxes)
         truth = scale_boxes(picture.boxes, picture.size, _size(picture.frame))
         hits = torch.stack([threshold_hits(found.saliency, truth), centre_hits(picture.boxes, picture.size)])
-    shown = _explanation(convnet, picture, found, kinds[1], known)
-    record = make_record(convnet, picture, found, boxes, known, outcome.score, kinds)
+    shown = _explanation(classes, picture, found, kinds[1], known)
+    record = make_record(classes, picture, found, boxes, known, outcome.score, kinds)
     return replace(outcome, hits=hits, first_guess=kinds[0], class_known=kinds[1], record=record, explanation=shown)
 
 
@@ -88,14 +95,15 @@ def keep(outcome: Outcome, folder: Path) -> Outcome:
 
 def find(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> tuple[Rows, Explanation]:
     """The rows of predictions.csv of a picture of which nothing is known, and what there is to draw of it."""
-    found = _locate(convnet, picture, settings)
+    found = find_boxes(picture.frame, look_at(convnet, picture, settings), _question(picture, settings))
     boxes = to_whole_pixels(scale_boxes(found.boxes, _size(picture.frame), picture.size))
-    return _rows(convnet, picture, found, boxes), _explanation(convnet, picture, found, "", found.box)
+    return _rows(convnet.classes, picture, found, boxes), _explanation(convnet.classes, picture, found, "", found.box)
 
 
 def known_box(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Tensor:
     """The box for the picture's own class (4,) as `measure` finds it, without any guesses."""
-    found = _locate(convnet, picture, settings, guesses=0)
+    looked = look_at(convnet, picture, settings, guesses=0)
+    found = find_boxes(picture.frame, looked, _question(picture, settings, guesses=0))
     return to_whole_pixels(scale_boxes(found.box, _size(picture.frame), picture.size))
 
 
@@ -125,21 +133,11 @@ def _pages(panels: list[Image.Image]) -> list[Image.Image]:
     return [sheet(panels[i : i + PAGE], min(2, len(panels))) for i in range(0, len(panels), PAGE)]
 
 
-def _locate(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig, guesses: int = 5) -> Located:
-    crops = ten_crops(*_size(picture.frame), convnet.preprocessing.crop)
-    return locate(
-        convnet,
-        picture.frame,
-        crops,
-        picture.label,
-        preset=settings.preset,
-        blur=settings.blur,
-        guesses=guesses,
-        repeat_classes=settings.repeat_classes,
-    )
+def _question(picture: WholePicture, settings: LocalisationConfig, guesses: int = 5) -> Question:
+    return Question(picture.label, settings.preset, settings.blur, guesses, settings.repeat_classes)
 
 
-def _outcome(convnet: ConvNet, picture: WholePicture, found: Located) -> tuple[Outcome, Tensor, Tensor]:
+def _outcome(classes: Classes, picture: WholePicture, found: Located) -> tuple[Outcome, Tensor, Tensor]:
     """The outcome, and in whole pixels of the original picture, as predictions.csv has them, the guessed boxes (K, 4)
     and the own class's box (4,): what is scored is what is written."""
     frame = _size(picture.frame)
@@ -147,24 +145,24 @@ def _outcome(convnet: ConvNet, picture: WholePicture, found: Located) -> tuple[O
     known = to_whole_pixels(scale_boxes(found.box, frame, picture.size))
     arguments = (picture.label, found.classes, boxes)
     score = score_picture(*arguments, known, picture.boxes, picture.size, found.saliency)
-    rows = _rows(convnet, picture, found, boxes)
-    guesses = Guesses(tuple(convnet.classes.ids[c] for c in found.classes.tolist()), boxes)
+    rows = _rows(classes, picture, found, boxes)
+    guesses = Guesses(tuple(classes.ids[c] for c in found.classes.tolist()), boxes)
     return Outcome(picture.index, rows, guesses, score), boxes, known
 
 
-def _rows(convnet: ConvNet, picture: WholePicture, found: Located, boxes: Tensor) -> Rows:
+def _rows(classes: Classes, picture: WholePicture, found: Located, boxes: Tensor) -> Rows:
     overlaps, right = score_guesses(picture.label, found.classes, boxes, picture.boxes)
     rows = []
     for rank, (c, posterior) in enumerate(zip(found.classes.tolist(), found.posteriors.tolist(), strict=True)):
         box = to_inclusive(boxes[rank]).int().tolist()
         judged = (f"{float(overlaps[rank]):.4f}", int(right[rank])) if len(picture.boxes) else ("", "")
-        values = (picture.name, rank + 1, c, convnet.classes.ids[c], f"{posterior:.6f}", *box, *judged)
+        values = (picture.name, rank + 1, c, classes.ids[c], f"{posterior:.6f}", *box, *judged)
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 
 
-def _explanation(convnet: ConvNet, picture: WholePicture, found: Located, kind: str, known: Tensor) -> Explanation:
-    names = [name.split(",")[0] for name in convnet.classes.names]
+def _explanation(classes: Classes, picture: WholePicture, found: Located, kind: str, known: Tensor) -> Explanation:
+    names = [name.split(",")[0] for name in classes.names]
     truth = scale_boxes(picture.boxes, picture.size, _size(picture.frame))
     best = f"{names[int(found.classes[0])]} P = {float(found.posteriors[0]):.2f}"
     judged = ""

@@ -103,6 +103,6 @@ def test_a_run_in_low_precision_its_resumption_and_its_analyses(tmp_path: Path) 
     run("train.py", f"resume={out}", "trainer.max_epochs=2")
     assert read_json(out / "provenance.json")["machine"]["gpus"]
     assert (out / "checkpoints" / "last.ckpt").is_file()
-    for task in ("class_model", "localise"):
-        run("analyse.py", f"task={task}", f"run={out}")
+    for task in ("task=class_model", "task=localise localisation.workers=2"):
+        run("analyse.py", *task.split(), f"run={out}")
     assert read_json(out / "localise" / "metrics.json")["images"] == 26

@@ -45,10 +45,10 @@ class TaskHelp:
 
 CUT = ("localisation.preset", "localisation.blur")
 # Of task=localise: with images=, and with boxes= or predictions=.
-NOT_SCORED = tuple(f"-localisation.{key}" for key in ("gallery", "kept", "blacklist", "label_ids"))
+NOT_SCORED = tuple(f"-localisation.{key}" for key in ("workers", "gallery", "kept", "blacklist", "label_ids"))
 WITHOUT_NET = (
     *("-run", "-model.", *(f"-data.{key}" for key in ("batch_size", "workers", "resize", "crop"))),
-    *(f"-localisation.{key}" for key in ("preset", "repeat_classes", "blur", "pictures", "gallery", "kept")),
+    *(f"-localisation.{key}" for key in ("preset", "repeat_classes", "blur", "workers", "pictures", "gallery", "kept")),
 )
 TRAINING_ONLY = (
     *(f"-{section}.{key}" for section in ("class_models", "saliency", "localisation") for key in ("every", "unit")),

@@ -93,6 +93,9 @@ class LocalisationConfig(Section):
     blur: float = option(0.0, "beyond the paper: Gaussian sigma on the map, pixels of the resized picture", low=0)
     pictures: int = option(24, "pictures drawn as PNG and in TensorBoard", low=0)
     gallery: int = option(6, "pictures of each kind of error drawn in gallery/", low=0)
+    workers: int | None = option(
+        None, "processes that cut and score at the end; null: up to 16 of the CPUs beside a GPU, else none", low=0
+    )
     kept: int = option(200, "pictures kept with their maps for the report, drawn from the split once", low=0)
     blacklist: str | None = option(None, "file of validation pictures that count for the classification alone")
     label_ids: str | None = option(

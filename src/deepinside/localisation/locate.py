@@ -37,6 +37,51 @@ class Located:
     evidence: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a picture; the arguments of `locate`.
+
+    UserError for what the preset does not know; ValueError for guesses < 0, and guesses=0 without a label.
+    """
+
+    label: int = -1
+    preset: str = "paper"
+    blur: float = 0.0
+    guesses: int = 5
+    repeat_classes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.guesses < 0:
+            raise ValueError(f"guesses must be >= 0, not {self.guesses}")
+        if self.guesses == 0 and self.label < 0:
+            raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")
+        seeded, preset = isinstance(self.numbers, Preset), self.preset
+        if self.blur and not seeded:
+            raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
+        if self.repeat_classes and seeded:
+            raise UserError(
+                f"localisation.repeat_classes: preset '{preset}' has one box a class; preset 'best' has more"
+            )
+
+    @property
+    def numbers(self) -> Preset | Evidence:
+        """The preset's."""
+        return find_preset(self.preset)
+
+    def guess(self, scores: Tensor) -> list[tuple[int, int]]:
+        """Scores of the crops (crops, C) -> class and number of its box of every guess, best first."""
+        posteriors, numbers = mean_posteriors(scores), self.numbers
+        if self.repeat_classes and isinstance(numbers, Evidence):
+            return allocate(posteriors**numbers.calibration, numbers.gains, self.guesses)
+        return allocate(posteriors, (1.0,), self.guesses)
+
+    def choose(self, scores: Tensor) -> Tensor:
+        """The classes (K,) that need a map: those guessed first, then the picture's own."""
+        classes = [c for c, n in self.guess(scores) if n == 0]
+        own = [] if self.label < 0 or self.label in classes else [self.label]
+        return torch.tensor([*classes, *own], device=scores.device)
+
+
 def locate(
     model: nn.Module,
     frame: Tensor,
@@ -59,45 +104,33 @@ def locate(
     UserError for what the preset does not know; ValueError for a frame of another kind, guesses < 0, and guesses=0
     without a label.
     """
-    if guesses < 0:
-        raise ValueError(f"guesses must be >= 0, not {guesses}")
-    if guesses == 0 and label < 0:
-        raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")
-    numbers = find_preset(preset)
-    _check(numbers, preset, blur, repeat_classes)
-    gains: tuple[float, ...] = (1.0,)
-    power = 1.0
-    if repeat_classes and isinstance(numbers, Evidence):
-        gains, power = numbers.gains, numbers.calibration
+    question = Question(label, preset, blur, guesses, repeat_classes)
+    return find_boxes(frame, look(model, frame, crops, question), question)
 
-    def guess(scores: Tensor) -> list[tuple[int, int]]:
-        return allocate(mean_posteriors(scores) ** power, gains, guesses)
 
-    def choose(scores: Tensor) -> Tensor:
-        classes = [c for c, n in guess(scores) if n == 0]
-        return torch.tensor(classes if label < 0 or label in classes else [*classes, label], device=scores.device)
-
+def look(model: nn.Module, frame: Tensor, crops: Iterable[Crop], question: Question) -> CropSaliency:
+    """The part of `locate` that needs the model: maps of the chosen classes and all scores, on the CPU."""
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
-    crops = list(crops)
-    picture = in_unit_range(frame, "frame", like)
+    picture, crops, numbers = in_unit_range(frame, "frame", like), list(crops), question.numbers
     if isinstance(numbers, Evidence):
-        found = look_around(model, picture, crops, choose, numbers)
-        pixels, maps = picture.permute(1, 2, 0).double().cpu().numpy(), found.maps.double().cpu().numpy()
-        guessed = guess(found.scores)
-        masks, boxes = evidence_boxes(pixels, maps, found.coverage.cpu().numpy(), numbers, _counts(found, guessed))
-        answer = _answer(found, guessed, masks, boxes, label)
+        found = look_around(model, picture, crops, question.choose, numbers)
+    else:
+        found = crop_saliency(model, picture, crops, question.choose, strategy="loop")
+    return CropSaliency(found.maps.cpu(), found.coverage.cpu(), found.classes.cpu(), found.scores.cpu())
+
+
+def find_boxes(frame: Tensor, found: CropSaliency, question: Question) -> Located:
+    """The rest, on one core of the CPU: the cuts, and the boxes round them."""
+    numbers, guessed = question.numbers, question.guess(found.scores)
+    if isinstance(numbers, Evidence):
+        pixels = in_unit_range(frame, "frame", None).permute(1, 2, 0).double().cpu().numpy()
+        maps, counts = found.maps.double().numpy(), _counts(found, guessed)
+        masks, boxes = evidence_boxes(pixels, maps, found.coverage.numpy(), numbers, counts)
+        answer = _answer(found, guessed, masks, boxes, question.label)
         return replace(answer, evidence=evidence_map(answer.saliency, numbers))
-    found = crop_saliency(model, picture, crops, choose, strategy="loop")
-    masks, boxes = object_box(frame, found.maps, preset, found.coverage, blur=blur)
-    answer = _answer(found, guess(found.scores), masks, boxes, label)
-    return replace(answer, seeds=cut_seeds(answer.saliency, found.coverage, replace(numbers, blur=blur)))
-
-
-def _check(numbers: Preset | Evidence, preset: str, blur: float, repeat_classes: bool) -> None:
-    if blur and isinstance(numbers, Evidence):
-        raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
-    if repeat_classes and not isinstance(numbers, Evidence):
-        raise UserError(f"localisation.repeat_classes: preset '{preset}' has one box a class; preset 'best' has more")
+    masks, boxes = object_box(frame, found.maps, question.preset, found.coverage, blur=question.blur)
+    answer = _answer(found, guessed, masks, boxes, question.label)
+    return replace(answer, seeds=cut_seeds(answer.saliency, found.coverage, replace(numbers, blur=question.blur)))
 
 
 def _counts(found: CropSaliency, guessed: list[tuple[int, int]]) -> list[int]:
@@ -116,7 +149,7 @@ def _answer(found: CropSaliency, guessed: list[tuple[int, int]], masks: Tensor, 
         chosen,
         mean_posteriors(found.scores)[chosen],
         boxes[[places.index(guess) for guess in guessed]],
-        found.maps[own].float().cpu(),
-        masks[own],
+        found.maps[own].float().clone(),  # a part keeps all of its tensor in memory, and in pickles
+        masks[own].clone(),
         boxes[places.index((classes[own], 0))],
     )

@@ -40,7 +40,7 @@ def threshold_hits(saliency: Tensor, truth: Tensor) -> Tensor:
     found, left, top = [], 0, 0
     for t in range(THRESHOLDS):
         boxes, pixels = _components(levels > int(t / THRESHOLDS * 255))
-        found.append((boxes + [left, top, left, top], pixels))
+        found.append((boxes + np.array([left, top, left, top]), pixels))
         # What is above a higher threshold lies within all that is above this one.
         (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
         left, top, levels = left + x0, top + y0, levels[y0:y1, x0:x1]
