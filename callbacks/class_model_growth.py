@@ -14,6 +14,7 @@ from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import Looks, show_strips, shrink, slug
 from deepinside.class_model import class_model_picture
 from deepinside.plots import Pixels
+from deepinside.words import scored
 
 
 def add_column(
@@ -31,7 +32,7 @@ def add_column(
     if not trainer.is_global_zero:
         return
     captions = {
-        str(f.index): (slug(f.index, called), f"{called}  S {f.score:.0f}  P {f.posterior:.2f}")
+        str(f.index): (slug(f.index, called), f"{called}   {scored(f.score, f.posterior)}")
         for f, called in zip(found, names, strict=True)
     }
     if isinstance(mean, Tensor):

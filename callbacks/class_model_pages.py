@@ -12,8 +12,9 @@ from rich.table import Table
 from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import slug
 from callbacks.gathering import log_picture, save_picture
-from deepinside.plots import draw_class_model, draw_strip, draw_traces, sheet, to_tensorboard
-from deepinside.words import counted
+from deepinside.plots import draw_class_model, draw_strip, draw_traces, to_tensorboard
+from deepinside.tiles import sheet
+from deepinside.words import counted, scored
 
 PAGE = 100  # class models on a contact sheet
 TRACED = 20  # classes in the figure of traces
@@ -92,9 +93,9 @@ def _show(trainer: Trainer, tag: str, folder: Path | None, name: str, picture: I
 
 
 def _caption(line: dict[str, Any]) -> str:
-    seen = f"  judge {line['judge_posterior']:.2f}" if "judge_posterior" in line else ""
-    seen += "  no gradient" if line["no_gradient"] else ""
-    return f"{line['class']}  S {line['score']:.0f}  P {line['posterior']:.2f}{seen}"
+    seen = f"   judge {line['judge_posterior']:.2f}" if "judge_posterior" in line else ""
+    dead = "   no gradient" if line["no_gradient"] else ""
+    return f"{line['class']}{dead}\n{scored(line['score'], line['posterior'])}{seen}"
 
 
 def _cells(line: dict[str, Any]) -> dict[str, str]:

@@ -13,8 +13,9 @@ from callbacks.outcomes import Rows, find
 from deepinside.classifier import Classifier
 from deepinside.config import LocalisationConfig
 from deepinside.errors import UserError
-from deepinside.plots import draw_explanation, sheet
+from deepinside.plots import draw_explanation
 from deepinside.predictions import write_csv
+from deepinside.tiles import sheet
 from deepinside.words import counted
 
 

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from deepinside.errors import UserError
 from deepinside.plots import to_tensorboard
@@ -52,5 +53,9 @@ def log_numbers(trainer: Trainer, numbers: dict[str, float]) -> None:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
+    """Its caption, if it has one, is the file's description: the report tells it to who cannot see the picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, compress_level=1)  # a tenth larger than by default, in half the time
+    told = PngInfo()
+    if "caption" in picture.info:
+        told.add_itxt("Description", picture.info["caption"])
+    picture.save(path, pnginfo=told, compress_level=1)  # a tenth larger than by default, in half the time

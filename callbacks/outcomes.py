@@ -28,9 +28,10 @@ from deepinside.metrics import (
     threshold_hits,
 )
 from deepinside.models.convnet import ConvNet
-from deepinside.plots import Explanation, draw_explanation, sheet
+from deepinside.plots import Explanation, draw_explanation
 from deepinside.predictions import COLUMNS, Guesses
 from deepinside.records import KINDS, PictureRecord
+from deepinside.tiles import sheet
 
 PAGE = 12  # panels on a page of the gallery
 Rows = list[dict[str, Any]]

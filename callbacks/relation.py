@@ -21,7 +21,9 @@ from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.launch import write_json
 from deepinside.models.convnet import ConvNet
-from deepinside.plots import draw_reconstructions, sheet
+from deepinside.plots import draw_reconstructions
+from deepinside.tiles import sheet
+from deepinside.words import scored
 
 METHODS = {"gradient": "back-prop", "deconvnet": "DeconvNet", "guided": "guided back-prop"}
 MOST_ROWS = 80
@@ -93,7 +95,7 @@ def relate(convnet: ConvNet, picture: WholePicture) -> tuple[dict[str, Any], lis
         for method, title in METHODS.items()
     }
     name, posterior = convnet.classes.names[label].split(",")[0], float(scores.softmax(0)[label])
-    panel = draw_reconstructions(frame, drawn, f"{name}   S = {float(scores[label]):.1f}   P = {posterior:.2f}")
+    panel = draw_reconstructions(frame, drawn, f"{name}   {scored(float(scores[label]), posterior)}")
     row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
     row |= {"score": float(scores[label]), "posterior": posterior}
     return row | {"explicit_deconvnet": compare_explicit(convnet, normalised, classes)}, layers, panel

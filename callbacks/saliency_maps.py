@@ -21,7 +21,9 @@ from deepinside.config import SaliencyConfig
 from deepinside.data.views import WholePicture
 from deepinside.metrics.agreement import SMALLEST, agreement, covered_part
 from deepinside.models.convnet import ConvNet
-from deepinside.plots import Explanation, Pixels, draw_explanation, heat, sheet
+from deepinside.plots import Explanation, Pixels, draw_explanation, heat
+from deepinside.tiles import sheet
+from deepinside.words import scored
 
 Shown = list[tuple[dict[str, Any], Explanation]]
 
@@ -182,7 +184,7 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
     label = int(found.classes)
     score, posterior = float(found.scores.mean(0)[label]), float(found.scores.softmax(1).mean(0)[label])
     name = convnet.classes.names[label].split(",")[0]
-    caption = f"{name}   S = {score:.1f}   P = {posterior:.2f}"
+    caption = f"{name}   {scored(score, posterior)}"
     explanation = Explanation(picture.frame, found.maps[0].float().cpu(), caption, coverage=found.coverage.cpu())
     row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
     return {**row, "labelled": picture.label >= 0, "score": score, "posterior": posterior}, explanation

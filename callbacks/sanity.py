@@ -20,8 +20,9 @@ from deepinside.config import LocalisationConfig, SaliencyConfig, SanityConfig
 from deepinside.data.devkit import read_blacklist
 from deepinside.data.views import WholePicture
 from deepinside.models.convnet import ConvNet
-from deepinside.plots import draw_strip, heat, sheet
+from deepinside.plots import draw_strip, heat
 from deepinside.progress import Bar
+from deepinside.tiles import sheet
 from deepinside.words import counted
 
 DRAWN = 8  # pictures of the sheet

@@ -17,7 +17,9 @@ MAY_USE = {
     "attribution": {"errors"},
     "class_model": {"attribution"},
     "localisation": {"attribution", "boxes", "errors"},
-    "plots": {"boxes"},
+    "lettering": set(),
+    "tiles": {"lettering"},
+    "plots": {"boxes", "lettering", "tiles"},
     "compare": {"config", "errors", "records", "runs"},
     "config": {"errors"},
     "load_config": {"config", "errors"},
@@ -43,7 +45,7 @@ MAY_USE = {
 TASKS = "tasks"
 ALONE = {
     "maxflow": {"src/deepinside/localisation/graph_cut.py"},
-    "matplotlib": {"src/deepinside/plots.py"},
+    "matplotlib": {"src/deepinside/plots.py", "src/deepinside/lettering.py"},
     "tensorboard": {"callbacks/hparams.py", "src/deepinside/events.py"},  # writes, reads
     "jinja2": {"src/deepinside/report/page.py"},
 }

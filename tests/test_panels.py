@@ -24,6 +24,7 @@ from deepinside.plots import (
     draw_boxes,
     draw_explanation,
 )
+from deepinside.tiles import letter_sizes
 
 COVERED = torch.ones(10, 10, dtype=torch.bool)
 
@@ -100,7 +101,8 @@ def third_tile(shown: Explanation) -> Tensor:
     """uint8 (TILE, width, 3), below the title."""
     panel = torch.from_numpy(np.array(draw_explanation(shown)))
     width = round(shown.frame.shape[-1] * TILE / shown.frame.shape[-2])
-    return panel[18 : 18 + TILE, 2 * (width + 8) : 3 * width + 16]
+    top = letter_sizes(3 * width)[0] + 7
+    return panel[top : top + TILE, 2 * (width + 8) : 3 * width + 16]
 
 
 def coloured(tile: Tensor, colour: tuple[int, int, int]) -> Tensor:
@@ -132,7 +134,8 @@ def test_boxes_of_pictures_too_long_for_a_tile_keep_their_place() -> None:
     long = explanation(
         (20, 200), mask=torch.ones(20, 200, dtype=torch.bool), guess=torch.tensor([[100.0, 0.0, 200.0, 20.0]])
     )
-    tile = torch.from_numpy(np.array(draw_explanation(long)))[18 : 18 + TILE, 3 * (3 * TILE + 8) :]
+    top = letter_sizes(12 * TILE)[0] + 7
+    tile = torch.from_numpy(np.array(draw_explanation(long)))[top : top + TILE, 3 * (3 * TILE + 8) :]
     columns = coloured(tile, GUESS_COLOUR).all(0).nonzero().flatten().tolist()
     assert columns[:5] == [3 * TILE // 2 + i for i in range(5)]
     assert columns[-1] == 3 * TILE - 1

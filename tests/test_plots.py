@@ -1,6 +1,7 @@
 """Drawing: sizes, colours where they belong, captions that fit, degenerate maps."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -10,12 +11,14 @@ from deepinside.plots import (
     TRUTH_COLOUR,
     Explanation,
     draw_boxes,
+    draw_class_model,
     draw_explanation,
+    draw_strip,
     draw_traces,
     heat,
-    sheet,
     to_tensorboard,
 )
+from deepinside.tiles import letter_sizes, sheet
 
 
 def explanation(**changes: object) -> Explanation:
@@ -36,8 +39,37 @@ def test_four_tiles_with_a_mask_three_without() -> None:
 def test_boxes_are_drawn_in_their_colours_at_their_place() -> None:
     panel = draw_explanation(explanation())
     left, zoom = 3 * (90 * TILE // 60 + 8), TILE / 60
-    assert panel.getpixel((left + int(45 * zoom), 18 + int(20 * zoom) + 1)) == GUESS_COLOUR
-    assert panel.getpixel((left + int(45 * zoom), 18 + 1)) == TRUTH_COLOUR
+    top = letter_sizes(4 * 90 * TILE // 60)[0] + 7
+    assert panel.getpixel((left + int(45 * zoom), top + int(20 * zoom) + 1)) == GUESS_COLOUR
+    assert panel.getpixel((left + int(45 * zoom), top + 1)) == TRUTH_COLOUR
+
+
+def test_words_of_a_panel_grow_with_it() -> None:
+    """Wide panels are shown smaller: their words stay legible."""
+    narrow, wide = letter_sizes(4 * TILE), letter_sizes(4 * TILE * 4 // 3)
+    for sizes, width in ((narrow, 4 * TILE), (wide, 4 * TILE * 4 // 3)):
+        assert min(sizes) * 560 / width >= 8  # pixels, two of them beside each other in the report
+    assert letter_sizes(100_000)[0] < letter_sizes(100_000)[1] < 30
+
+
+def test_titles_are_whole_above_narrow_pictures() -> None:
+    """A column of a tall picture is as wide as its title."""
+    titles = ("picture", "epoch 1", "epoch 2")
+    strip, wide = (
+        draw_strip([(title, np.zeros((112, width, 3), dtype=np.uint8)) for title in titles], "goose")
+        for width in (10, 112)
+    )
+    ink = [(np.asarray(one.crop((0, 0, one.width, 18))) < 200).sum() for one in (strip, wide)]
+    assert ink[0] == pytest.approx(ink[1], rel=0.05)
+
+
+def test_a_class_model_tells_all_its_numbers_below_a_long_name() -> None:
+    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    tiles = [draw_class_model(image, f"{name}\nS = 123.4   P = 0.99") for name in ("goose", "coonhound " * 9)]
+    assert tiles[0].size == tiles[1].size == (TILE, TILE + 4 + 2 * 18)
+    numbers = [np.asarray(tile.crop((0, TILE + 21, TILE, tile.height))) for tile in tiles]
+    assert (numbers[0] == numbers[1]).all()
+    assert tiles[0].info["caption"] == "goose, S = 123.4   P = 0.99"
 
 
 def test_heat_runs_from_dark_to_bright() -> None:
@@ -79,6 +111,11 @@ def test_boxes_thinner_than_a_pixel_of_the_tile_are_drawn() -> None:
     assert drawn[:3, :3].any()
     assert drawn[10, -3:].any()
     assert not drawn[10, 10:-10].any()
+
+
+def test_traces_of_long_names_leave_room_for_the_panels() -> None:
+    short, long = (np.asarray(draw_traces([(name, torch.zeros(3, 5))])) for name in ("a" * 24, "a" * 300))
+    assert (short[:, :300] != long[:, :300]).mean() < 0.05
 
 
 def test_names_that_the_font_lacks_are_no_warning() -> None:

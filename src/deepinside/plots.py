@@ -1,4 +1,4 @@
-"""Pure drawing: tensors in, pictures out. No files, no models. The only module that imports matplotlib."""
+"""Pure drawing: tensors in, pictures out. No files, no models. Beside it only `lettering` imports matplotlib."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,20 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
+
+from deepinside.lettering import face, fitted
+from deepinside.tiles import Title, captioned, panel, row
 
 TILE = 240  # height of a tile, pixels
 STRIP = 112  # height of a film strip's columns, pixels
-GAP = 8
-INK, PAPER, SOFT = (28, 30, 36), (255, 255, 255), (110, 114, 122)
+LEGEND = 160  # room for a name beside the traces, pixels
 TRUTH_COLOUR, GUESS_COLOUR = (46, 204, 113), (255, 82, 54)
 OBJECT_COLOUR, BACKGROUND_COLOUR, LINE_COLOUR = (255, 214, 10), (64, 156, 255), (90, 220, 230)
 SPARSE = 0.03  # seeds that cover less of the picture are drawn three pixels wide
 
 Pixels = NDArray[np.uint8]
-Title = Sequence[tuple[str, tuple[int, int, int] | None]]
-"""Words, each after a square of its colour where it has one."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def draw_explanation(shown: Explanation) -> Image.Image:
     if shown.mask is not None:
         known = [("truth", TRUTH_COLOUR)] if shown.truth is not None and len(shown.truth) else []
         tiles.append(([("cut", None), ("box", GUESS_COLOUR), *known], _with_boxes(shown, picture)))
-    return _captioned(_row(tiles), shown.caption)
+    return panel(tiles, shown.caption)
 
 
 def overlay(picture: Pixels, warm: Pixels) -> Pixels:
@@ -129,47 +129,35 @@ def draw_boxes(pixels: Pixels, truth: Tensor | None, guess: Tensor | None) -> Im
     return tile
 
 
-def sheet(pictures: Sequence[Image.Image], columns: int) -> Image.Image:
-    """Pictures of any size in a grid of so many columns, on white."""
-    rows = [list(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
-    width = max(sum(p.width for p in row) + GAP * (len(row) + 1) for row in rows)
-    height = sum(max(p.height for p in row) + GAP for row in rows) + GAP
-    canvas, y = Image.new("RGB", (width, height), PAPER), GAP
-    for row in rows:
-        x = GAP
-        for picture in row:
-            canvas.paste(picture, (x, y))
-            x += picture.width + GAP
-        y += max(p.height for p in row) + GAP
-    return canvas
-
-
 def draw_class_model(image: Tensor, caption: str) -> Image.Image:
     """A class model as `class_model_picture` gives it, uint8 (3, H, W), as a tile with its class's name below."""
-    return _captioned(_tile(_pixels(image)), caption)
+    return captioned(_tile(_pixels(image)), caption)
 
 
 def draw_strip(columns: Sequence[tuple[str, Pixels]], caption: str, height: int = STRIP) -> Image.Image:
     """Small tiles in a row, each a title and uint8 (h, w, 3), with the caption below: one thing at many times."""
-    return _captioned(_row([(title, _tile(pixels, height)) for title, pixels in columns]), caption)
+    return captioned(row([(title, _tile(pixels, height)) for title, pixels in columns]), caption)
 
 
 def draw_traces(traces: Sequence[tuple[str, Tensor]]) -> Image.Image:
     """Three panels against the step of the ascent: S_c, P_c and ||I||_2; each class's name with its (3, steps)."""
     figure = Figure((12, 4), layout="constrained", dpi=100)
     axes = figure.subplots(1, 3)
-    colours = colormaps["turbo"](np.linspace(0.05, 0.95, len(traces)))
-    for axis, title, row in zip(
+    colours = colormaps["turbo"](np.linspace(0.05, 0.95, len(traces))) * (0.8, 0.8, 0.8, 1)  # its yellow shows on white
+    for axis, title, place in zip(
         axes, ("class score $S_c$", "posterior $P_c$", r"$||I||_2$, grey levels"), range(3), strict=True
     ):
         for (name, values), colour in zip(traces, colours, strict=True):
-            axis.plot(values[row].numpy(), color=colour, linewidth=1, label=name)
+            axis.plot(values[place].numpy(), color=colour, linewidth=1, label=fitted(name, 11, LEGEND))
         axis.set(title=title, xlabel="step")
     axes[1].set_ylim(-0.02, 1.02)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False)
+    others = {found.name: None for name, _ in traces if (found := face(name))}  # for letters that the first one lacks
+    letters = {"family": ["DejaVu Sans", *others], "size": 8}
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center", prop=letters, frameon=False)
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in another script: drawn as squares
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a script that no font has: squares
         canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
@@ -184,7 +172,7 @@ def signed_grey(reconstruction: Tensor, quantile: float = 0.995) -> Pixels:
 def draw_reconstructions(frame: Tensor, reconstructions: Mapping[str, Tensor], caption: str) -> Image.Image:
     """picture | a tile for each title and signed reconstruction (3, H, W), around mid-grey; the caption below."""
     tiles = [(title, _tile(signed_grey(values))) for title, values in reconstructions.items()]
-    return _captioned(_row([("picture", _tile(_pixels(frame))), *tiles]), caption)
+    return panel([("picture", _tile(_pixels(frame))), *tiles], caption)
 
 
 def to_tensorboard(picture: Image.Image) -> Tensor:
@@ -201,38 +189,3 @@ def _tile(pixels: Pixels, tall: int = TILE) -> Image.Image:
     height, width = pixels.shape[:2]
     wide = max(1, min(round(width * tall / height), 3 * tall))
     return Image.fromarray(pixels).resize((wide, tall), Image.Resampling.BICUBIC)
-
-
-def _row(tiles: Sequence[tuple[str | Title, Image.Image]]) -> Image.Image:
-    titled = []
-    for title, tile in tiles:
-        framed = Image.new("RGB", (tile.width, tile.height + 18), PAPER)
-        draw, x = ImageDraw.Draw(framed), 0.0
-        for word, colour in [(title, None)] if isinstance(title, str) else title:
-            if colour:
-                draw.rectangle((x, 4, x + 8, 12), fill=colour)
-                x += 11
-            draw.text((x, 1), word, SOFT, _font(11))
-            x += _font(11).getlength(word) + 6
-        framed.paste(tile, (0, 18))
-        titled.append(framed)
-    canvas = Image.new("RGB", (sum(t.width + GAP for t in titled) - GAP, titled[0].height), PAPER)
-    x = 0
-    for framed in titled:
-        canvas.paste(framed, (x, 0))
-        x += framed.width + GAP
-    return canvas
-
-
-def _captioned(picture: Image.Image, caption: str) -> Image.Image:
-    canvas = Image.new("RGB", (picture.width, picture.height + 22), PAPER)
-    canvas.paste(picture, (0, 0))
-    font = _font(14)
-    while caption and font.getlength(caption) > picture.width:
-        caption = caption[:-2].rstrip() + "…"
-    ImageDraw.Draw(canvas).text((0, picture.height + 3), caption, INK, font)
-    return canvas
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

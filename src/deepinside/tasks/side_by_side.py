@@ -10,8 +10,9 @@ from PIL import Image
 
 from deepinside.boxes import scale_boxes
 from deepinside.compare import Shown
-from deepinside.plots import TILE, draw_boxes, draw_strip, heat, overlay, sheet
+from deepinside.plots import TILE, draw_boxes, draw_strip, heat, overlay
 from deepinside.tasks.compared_maps import read_map
+from deepinside.tiles import sheet
 
 
 def draw_pictures(labels: Sequence[str], shown: Sequence[Shown]) -> Image.Image | None:
