@@ -46,7 +46,8 @@ def show_class_models(
         save_picture(tile, folder / "pictures" / file)
         if len(item.frames):
             frames = [frame.permute(1, 2, 0).numpy() for frame in item.film(mean)]
-            film = draw_strip(list(zip(item.film_titles(steps), frames, strict=True)), name)
+            columns = dict(zip(item.film_titles(steps), frames, strict=True))  # one for all after an early end
+            film = draw_strip(list(columns.items()), name)
             _log(trainer, f"{tag}/films", film, item.index)
             save_picture(film, folder / "films" / file)
     some = list(zip(names, found, strict=True))[:TRACED]

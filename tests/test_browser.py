@@ -23,6 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 from deepinside.events import read_scalars
 from deepinside.report import write_report
 from deepinside.runs import Run, open_run
+from deepinside.tiles import letter_sizes
 
 from .comparable_runs import record, write_run
 
@@ -341,6 +342,36 @@ def test_the_page_fits_a_phone(report: WebDriver) -> None:
         assert report.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [360, 360]
     finally:
         report.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+def test_white_paper_is_dimmed_in_the_dark_until_it_is_looked_at(report: WebDriver) -> None:
+    paper = "return getComputedStyle(document.querySelector('.prints a')).backgroundColor"
+    emulate = partial(report.execute_cdp_cmd, "Emulation.setEmulatedMedia")  # type: ignore[attr-defined]
+    try:
+        found = []
+        for scheme in ("light", "dark"):
+            emulate({"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+            found.append(report.execute_script(paper))
+        report.find_element(By.CSS_SELECTOR, "#theme").send_keys(Keys.TAB)  # focus shows where the keyboard is
+        report.execute_script("document.querySelector('.prints a').focus()")
+        assert found[0] == report.execute_script(paper) == "rgb(255, 255, 255)"
+        assert found[1] != found[0]
+    finally:
+        emulate({"features": []})
+
+
+def test_words_in_panels_are_large_enough_to_read(report: WebDriver, trained: Run) -> None:
+    """The smallest ones, of the titles, in CSS pixels."""
+    width = "const i = document.querySelector('.sheets img'); return [i.clientWidth, Number(i.getAttribute('width'))]"
+    for wide in (1400, 390):
+        screen = {"width": wide, "height": 800, "deviceScaleFactor": 1, "mobile": wide < 500}
+        report.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)  # type: ignore[attr-defined]
+        try:
+            seen, drawn = report.execute_script(width)
+            assert letter_sizes(drawn)[0] * seen / drawn >= 8
+            assert report.execute_script("return document.documentElement.scrollWidth") <= wide
+        finally:
+            report.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
 
 
 def test_a_comparison_is_filtered_and_sorted(comparison: WebDriver) -> None:

@@ -94,6 +94,7 @@ def test_the_report_is_whole(analyse: Script, runs: str, tmp_path: Path) -> None
     )
     assert page.count('data-differs="differs"') == 2
     assert 'alt="goose, b: first guess other 0.75, wrong, IoU 1.00"' in page
+    assert [f'alt="class model of {label}: goose"' in page for label in "ab"] == [True, True]
     assert page.count('<g class="line') == 2, "the loss of both runs"
     legend = page[page.index('id="lines"') : page.index('class="charts"')]
     assert re.findall(r'<span class="run c(\d)">([^<]*)</span>', legend) == [("0", "a"), ("1", "b")]

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from callbacks import Localisation, spread
+from callbacks.gathering import save_picture
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, LocalisationConfig, OptimConfig, TrainConfig
 from deepinside.config.options import options
@@ -28,12 +29,15 @@ from deepinside.data.shapes import Shapes
 from deepinside.events import read_scalars
 from deepinside.launch import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing
+from deepinside.plots import draw_class_model
 from deepinside.provenance import provenance
 from deepinside.records import Guess, PictureRecord, read_records
 from deepinside.report import write_report
 from deepinside.report.charts import Series, cut, line_chart, thinned, ticks
 from deepinside.report.gallery import Card, kinds_of
-from deepinside.report.run_report import METHODS, _about_saliency
+from deepinside.report.page import kept
+from deepinside.report.prints import prints
+from deepinside.report.run_report import METHODS, _about_saliency, _lists
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
 
@@ -192,6 +196,24 @@ def test_every_picture_has_a_size_and_a_text(page: Page) -> None:
         assert image["alt"] or image["class"] == "heat"
 
 
+def test_a_picture_s_caption_is_told_to_who_cannot_see_it(tmp_path: Path) -> None:
+    tile = draw_class_model(torch.zeros(3, 8, 8, dtype=torch.uint8), "金鱼\nS = 1.0   P = 0.50")
+    save_picture(tile, tmp_path / "0001_goldfish.png")
+    Image.new("RGB", (24, 26)).save(tmp_path / "0002_ring_snake.png")  # as older runs left them
+    told = [one["alt"] for one in prints(sorted(tmp_path.glob("*.png")), "class model")]
+    assert told == ["class model: 金鱼, S = 1.0   P = 0.50", "class model: ring snake"]
+
+
+def test_the_page_says_how_many_pictures_it_has(page: Page) -> None:
+    assert [kept([0] * n, total) for n, total in ((1, 1), (24, 24), (1, 9), (200, 50_000))] == [
+        "The one picture was kept",
+        "All 24 pictures were kept",
+        "1 of the 9 pictures was kept",
+        "200 of the 50,000 pictures were kept",
+    ]
+    assert f"{KEPT} of the {PICTURES} pictures were kept." in " ".join(page.text)
+
+
 def test_cards_tell_what_the_records_hold(run: Run, page: Page) -> None:
     cards, photos = page.all("li", "card"), page.all("img", "photo")
     kept = [record for record in run.pictures if record.picture]
@@ -344,6 +366,19 @@ def test_axes_have_round_numbers_that_hold_the_data() -> None:
     for value in (0.4, 0.0, 1e-200, 1e-5):
         low, *_, high = ticks(value, math.nextafter(value, 1), 4)
         assert low < value < high
+
+
+def test_the_numbers_of_an_axis_have_equally_many_decimals() -> None:
+    told = Page(str(line_chart("loss", [Series("a", [(0, 2.16), (1, 2.34)])]))).text
+    assert {"2.15", "2.20", "2.30", "2.35"} <= set(told)
+    assert "\N{MINUS SIGN}0.5" in Page(str(line_chart("score", [Series("a", [(0, -0.5), (1, 1.5)])]))).text
+
+
+def test_lists_of_an_analysis_align_words_and_tell_numbers_alike() -> None:
+    rows = [{"score": -0.2388, "class": "heart", "labelled": True}, {"score": 2, "class": "disc", "labelled": False}]
+    ((title, columns, cells, texts),) = _lists({"pictures": rows, "images": 2})
+    assert (title, columns, texts) == ("pictures", ["class", "score", "labelled"], [0, 2])
+    assert cells == [["heart", "\N{MINUS SIGN}0.2388", "yes"], ["disc", "2", "no"]]
 
 
 def test_long_curves_are_averaged_and_keep_their_end() -> None:

@@ -26,7 +26,7 @@ from deepinside.errors import UserError
 
 RULES = {
     CONVOLUTION: "transposed convolution",
-    RELU: "R_n = R_{n+1} 1(R_{n+1} > 0)",
+    RELU: "ReLU of what arrives",
     MAX_POOL: "switches",
     FULL: "transposed product",
 }

@@ -109,10 +109,10 @@ def _looks(series: Sequence[Series]) -> list[str]:
 def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], percent: bool, along: str) -> str:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
-    for y in y_ticks:
+    for y, told in zip(y_ticks, _numbers(y_ticks, percent), strict=True):
         at = frame.down(y)
         parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{right}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{_number(y, percent)}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{told}</text>')
     for x in x_ticks:
         parts.append(f'<text x="{frame.across(x):.1f}" y="{bottom + 15}" text-anchor="middle">{_short(x)}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {bottom}H{right}"/>')
@@ -159,6 +159,15 @@ def cut(names: Sequence[str], most: int = 14) -> list[str]:
 
 def _number(value: float, percent: bool) -> str:
     return f"{100 * value:.4g}" if percent else f"{value:.4g}"
+
+
+def _numbers(values: Sequence[float], percent: bool) -> list[str]:
+    """With equally many decimals: 2.30, 2.35"""
+    told = [_number(value, percent) for value in values]
+    if not any("e" in number for number in told):
+        places = max(len(number.partition(".")[2]) for number in told)
+        told = [f"{100 * value if percent else value:.{places}f}" for value in values]
+    return [f"\N{MINUS SIGN}{number[1:]}" if number.startswith("-") else number for number in told]
 
 
 def _short(value: float) -> str:

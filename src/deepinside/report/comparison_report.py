@@ -109,7 +109,7 @@ def write_comparison(
         mapped=any(panel.heat for card in cards for panel in card.panels),
         boxed=any(panel.boxes for card in cards for panel in card.panels),
         classes=sorted({one.found.class_name for one in shown}, key=str.lower),
-        class_models=_models(labels, class_models),
+        class_models=_models(class_models),
         made=made,
     )
 
@@ -189,15 +189,12 @@ def _panel(label: str, one: Shown, i: int) -> Panel:
     return Panel(one.maps[i], record.size, boxes, guess, right, iou, alt)
 
 
-def _models(labels: Sequence[str], models: Mapping[str, Sequence[Path | None]]) -> list[tuple[str, list[Any]]]:
-    """[(class, [{"path", "width", "height", "alt"} or None, ...])]"""
+def _models(models: Mapping[str, Sequence[Path | None]]) -> list[tuple[str, list[Any]]]:
+    """[(class, [{"path", "width", "height", "alt"} or None of each run])]"""
     return [
         (
             name.replace("_", " "),
-            [
-                next(iter(prints([file] if file else [], f"class model of {label}")), None)
-                for label, file in zip(labels, files, strict=True)
-            ],
+            [next(iter(prints([file] if file else [], "class model")), None) for file in files],
         )
         for name, files in models.items()
     ]

@@ -69,7 +69,8 @@ class Card:
             boxes = ""
         else:
             guesses.append(_guess(f"{record.class_name} (class known)", own, record.known_box, iou, right))
-        lines = [f"{record.image}, {record.size[1]} \N{MULTIPLICATION SIGN} {record.size[0]}{boxes}"]
+        size = f"{record.size[1]}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}{record.size[0]}"
+        lines = [f"{record.image}, {size}{boxes}"]
         told = [f"{JUDGES[judge].lower()}: {kind.replace('_', ' ')}" for judge, kind in self.kinds.items()]
         return {"class": record.class_name, "lines": [*lines, "; ".join(told)], "guesses": guesses}
 

@@ -38,7 +38,14 @@ def link(path: Path, folder: Path) -> str:
 def _environment() -> Environment:
     loader = PackageLoader("deepinside.report")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"percent": percent, "signed": signed, "words": words, "interval": interval, "times": times}
+    made.filters |= {
+        "percent": percent,
+        "signed": signed,
+        "words": words,
+        "interval": interval,
+        "times": times,
+        "kept": kept,
+    }
     made.globals |= {"line_chart": line_chart, "Series": Series, "inline": lambda name: inline(loader, made, name)}
     return made
 
@@ -67,6 +74,13 @@ def interval(bounds: Sequence[float], sign: bool = False) -> str:
 def words(name: str) -> str:
     """too_large -> too large"""
     return name.replace("_", " ")
+
+
+def kept(cards: Sequence[Any], total: int) -> str:
+    """`All 24 pictures were kept`, `12 of the 1,000 pictures were kept`"""
+    if len(cards) == total:
+        return "The one picture was kept" if total == 1 else f"All {total:,} pictures were kept"
+    return f"{len(cards):,} of the {total:,} pictures {'was' if len(cards) == 1 else 'were'} kept"
 
 
 def times(seconds: float) -> str:

@@ -28,7 +28,7 @@ def class_models(run: Run) -> list[Group]:
         Group("", "wall", prints(run.class_models.values(), told)),
         Group("As they grew while the net was trained", "strips", prints(sorted(folder.glob("growth/*.png")), told)),
         Group("From the start to the result", "strips", prints(sorted(folder.glob("films/*.png")), told), True),
-        Group("Score, posterior and norm", "sheets", prints(folder.glob("traces.png"), "traces"), True),
+        Group("Score, posterior and norm", "strips", prints(folder.glob("traces.png"), "traces"), True),
     )
 
 
@@ -65,17 +65,19 @@ def mean_image(run: Run) -> list[Group]:
 
 
 def prints(paths: Iterable[Path], what: str) -> list[dict[str, Any]]:
-    """For the macro `prints`: path, width, height, and a text in its place: what it is, and of what by its name.
+    """For the macro `prints`: path, width, height, and a text in its place: what it is, and its caption, or its name.
     Damaged files are left out."""
     found = []
     for path in paths:
         try:
             with Image.open(path) as picture:
                 width, height = picture.size
+                caption = picture.info.get("Description")
         except OSError:  # damaged, as by a full disk
             continue
         number, _, name = path.stem.partition("_")
-        alt = f"{what}: {(name if number.isdigit() and name else path.stem).replace('_', ' ')}"
+        name = (name if number.isdigit() and name else path.stem).replace("_", " ")
+        alt = f"{what}: {caption or name}"
         found.append({"path": path, "width": width, "height": height, "alt": alt})
     return found
 

@@ -125,15 +125,16 @@ def _made(folder: Path) -> dict[str, Any]:
         return nothing
 
 
-def _lists(metrics: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """What an analysis tells of each class, picture or layer: (title, columns, rows)."""
+def _lists(metrics: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]], list[int]]]:
+    """What an analysis tells of each class, picture or layer: (title, columns, rows, places of columns of words)."""
     found = []
     for name, rows in metrics.items():
         if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
             columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if _plain(value)))
             columns.sort(key=lambda key: key not in ("class", "name", "layer", "image"))
             cells = [[_told(row.get(column)) for column in columns] for row in rows]
-            found.append((name, columns, cells))
+            texts = [i for i, key in enumerate(columns) if any(isinstance(row.get(key), bool | str) for row in rows)]
+            found.append((name, columns, cells, texts))
     return found
 
 
@@ -142,4 +143,9 @@ def _plain(value: Any) -> bool:
 
 
 def _told(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else NOTHING if value is None else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        told = f"{value:.4g}" if isinstance(value, float) else str(value)
+        return f"\N{MINUS SIGN}{told[1:]}" if told.startswith("-") else told
+    return NOTHING if value is None else str(value)
