@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -322,6 +323,24 @@ def test_a_long_gallery_begins_with_its_first_pictures(browser: WebDriver, tmp_p
     assert browser.execute_script(seen) == 45
     assert browser.execute_script("return document.activeElement.closest('.card').dataset.index") == "40"
     check_silence(browser)
+
+
+def test_a_long_name_stays_within_the_large_view(browser: WebDriver, tmp_path: Path) -> None:
+    """Of one picture without true boxes, which is neither right nor wrong."""
+    one = replace(record(0), class_name="a_folder_s_name_without_spaces_" * 4, boxes=[])
+    folder = write_run(tmp_path / "odd", [one], kept=1)
+    write_report(open_run(folder), folder / "report.html")
+    phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[attr-defined]
+    try:
+        visit(browser, (folder / "report.html").as_uri())
+        assert browser.find_element(By.ID, "count").text == "1 of 1 picture"
+        assert browser.find_elements(By.CSS_SELECTOR, ".card .verdict") == []
+        browser.execute_script("document.querySelector('.card button').click()")
+        wide = "const d = document.querySelector('#view .side'); return [d.scrollWidth, d.clientWidth]"
+        assert browser.execute_script(wide) == [390, 390]
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
 
 
 def test_the_slider_puts_the_map_over_the_picture(report: WebDriver) -> None:

@@ -41,6 +41,8 @@ function looks() {
   show();
 }
 
+const counted = (count, all) => `${count} of ${all} picture${all === 1 ? "" : "s"}`;
+
 // A long list begins with its first forty; the button below it shows the rest.
 function firstOf(list, button) {
   const first = 40;
@@ -97,7 +99,7 @@ function gallery() {
     byId("class").value = state.class;
     byId("sort").value = state.sort;
     const count = shown().length;
-    byId("count").textContent = `${count} of ${cards.length} pictures`;
+    byId("count").textContent = counted(count, cards.length);
     byId("empty").hidden = count > 0;
   }
 
@@ -216,7 +218,7 @@ function comparison() {
     beginning.show();
     for (const chip of chips.children) chip.setAttribute("aria-pressed", chip.dataset.only === only);
     const count = cards.filter((card) => !card.hidden).length;
-    byId("compared-count").textContent = `${count} of ${cards.length} pictures`;
+    byId("compared-count").textContent = counted(count, cards.length);
     byId("compared-empty").hidden = count > 0;
   };
   byId("compared-tools").hidden = false;
