@@ -19,6 +19,7 @@ from deepinside.plots import (
     to_tensorboard,
 )
 from deepinside.tiles import letter_sizes, sheet
+from deepinside.words import scored
 
 
 def explanation(**changes: object) -> Explanation:
@@ -111,6 +112,11 @@ def test_boxes_thinner_than_a_pixel_of_the_tile_are_drawn() -> None:
     assert drawn[:3, :3].any()
     assert drawn[10, -3:].any()
     assert not drawn[10, 10:-10].any()
+
+
+def test_captions_tell_no_score_of_minus_zero() -> None:
+    assert scored(-0.02, 0.5) == "S = 0.0   P = 0.50"
+    assert scored(-12.34, 0.999) == "S = -12.3   P = 1.00"
 
 
 def test_traces_of_long_names_leave_room_for_the_panels() -> None:
