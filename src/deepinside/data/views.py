@@ -34,6 +34,35 @@ class WholePicture:
     index: int
 
 
+class WholePictures(list[WholePicture]):
+    """Those of a batch. From one process to another they go as two tensors: each tensor is an open file at both ends,
+    most systems allow a process 1024, and the batches that are loaded ahead hold more pictures."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self:
+            return WholePictures, ()
+        frames, boxes = torch.cat([p.frame.flatten() for p in self]), torch.cat([p.boxes for p in self])
+        shapes = [(p.frame.shape, len(p.boxes)) for p in self]
+        return _unpacked, (frames, boxes, shapes, [(p.label, p.size, p.name, p.index) for p in self])
+
+    def __copy__(self) -> "WholePictures":
+        return WholePictures(self)  # pinning copies the list
+
+
+def _unpacked(
+    frames: Tensor,
+    boxes: Tensor,
+    shapes: list[tuple[torch.Size, int]],
+    others: list[tuple[int, tuple[int, int], str, int]],
+) -> WholePictures:
+    """Each with tensors of its own: a picture that is kept must not keep its whole batch."""
+    parts = zip(frames.split([shape.numel() for shape, _ in shapes]), boxes.split([n for _, n in shapes]), strict=True)
+    return WholePictures(
+        WholePicture(pixels.view(shape).clone(), label, own.clone(), size, name, index)
+        for (pixels, own), (shape, _), (label, size, name, index) in zip(parts, shapes, others, strict=True)
+    )
+
+
 class Shuffled(DistributedSampler[Any]):
     """(epoch, index) of this process's pictures: the order, and what augmentation draws, depend on seed and epoch
     alone, not on the number of loading processes, and a resumed run goes on with both."""
@@ -109,6 +138,6 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "image": torch.stack([item["image"] for item in items]),
         "label": torch.tensor([item["label"] for item in items]),
-        "pictures": [item["picture"] for item in items if "picture" in item],
+        "pictures": WholePictures(item["picture"] for item in items if "picture" in item),
         "unreadable": [(e.name, e.reason) for item in items if (e := item["unreadable"]) is not None],
     }
