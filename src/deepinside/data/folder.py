@@ -39,23 +39,23 @@ class PictureFolder:
             raise UserError(f"{root} is an ILSVRC tree: data.name=ilsvrc")
         self.set_apart = not any(_split_folder(root, part) for part in SPLITS)
         self.classes = Classes(tuple(names), tuple(names))
-        files = [(path, label) for label, name in enumerate(names) for path in pictures.get(name, [])]
+        files = [(name, label) for label, of in enumerate(names) for name in pictures.get(of, [])]
         if not files:
             raise UserError(f"no pictures for the split {split} in {root}")
         files = limited(files, limit)
-        self._paths = [path for path, _ in files]
+        self._names = [name for name, _ in files]
         self.labels = [label for _, label in files]
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._names)
 
     def file(self, index: int) -> Path:
         """Where picture `index` lies."""
-        return self._paths[index]
+        return Path(self._names[index])
 
     def read(self, index: int) -> Picture:
         """Picture `index`; raises UnreadablePicture."""
-        path = self._paths[index]
+        path = self.file(index)
         return Picture(decode(path, upright=True), self.labels[index], torch.zeros(0, 4), path.stem, index)
 
 
@@ -99,7 +99,22 @@ def existing_folder(root: Path) -> Path:
 
 def find_pictures(folder: Path) -> list[Path]:
     """Every picture in `folder` and below, sorted by path; hidden files and folders are ignored."""
-    return sorted(Path(place, name) for place, files in walk(folder) for name in files if _is_picture(name))
+    return [folder / name for name in picture_names(folder)]
+
+
+def picture_names(folder: Path) -> list[str]:
+    """The same as paths below `folder` with forward slashes: sorting a million Paths takes half a minute and half a GB."""
+    found: list[str] = []
+    for place, files in walk(folder):
+        below = os.path.relpath(place, folder).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        found += [prefix + name for name in files if _is_picture(name)]
+    return sorted(found, key=lambda name: name.replace("/", "\0"))  # folder by folder, as Paths sort
+
+
+def holds_pictures(folder: Path) -> bool:
+    """In the folder itself or below; stops at the first."""
+    return any(_is_picture(name) for _, files in walk(folder) for name in files)
 
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
@@ -141,8 +156,8 @@ def contents(folder: Path) -> str:
     return f"it holds {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it is empty"
 
 
-def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[Path]]]:
-    """All classes' sorted names, and the split's pictures of each class."""
+def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[str]]]:
+    """All classes' sorted names, and the paths of the split's pictures of each class."""
     folders = {part: _split_folder(root, part) for part in SPLITS}
     if not any(folders.values()):
         return _set_apart(root, split)
@@ -151,7 +166,10 @@ def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[P
         found = ", ".join(folder.name for folder in folders.values() if folder)
         raise UserError(f"no {split} split in {root}: found {found}; valid: {', '.join(SPLITS[split])}")
     pictures = _pictures_by_class(here)
-    names = sorted(pictures if train is None or train == here else _pictures_by_class(train))
+    if train is None or train == here:
+        names = sorted(pictures)
+    else:
+        names = [name for name in class_folders(train) if holds_pictures(train / name)]
     for name in sorted(set(pictures) - set(names)):
         raise UserError(f"{here / name}: the training pictures have no class {name}{did_you_mean(name, names)}")
     return names, pictures
@@ -162,20 +180,21 @@ def _split_folder(root: Path, split: str) -> Path | None:
     return next((root / name for name in SPLITS[split] if class_folders(root / name)), None)
 
 
-def _set_apart(root: Path, split: str) -> tuple[list[str], dict[str, list[Path]]]:
+def _set_apart(root: Path, split: str) -> tuple[list[str], dict[str, list[str]]]:
     pictures = _pictures_by_class(root)
     if not set(pictures).difference(*SPLITS.values()):
         raise UserError(f"{root}: no pictures in train/<class>/, val/<class>/ or <class>/; {contents(root)}")
     chosen = {}
     for name, paths in pictures.items():
         held_out = paths[HELD_OUT - 1 :: HELD_OUT] or paths[1:][-1:]
-        chosen[name] = held_out if split == "val" else sorted(set(paths) - set(held_out))
+        apart = set(held_out)
+        chosen[name] = held_out if split == "val" else [path for path in paths if path not in apart]
     return sorted(pictures), chosen
 
 
-def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
-    found = {name: find_pictures(folder / name) for name in class_folders(folder)}
-    return {name: paths for name, paths in found.items() if paths}
+def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
+    found = {name: picture_names(folder / name) for name in class_folders(folder)}
+    return {name: [f"{folder / name}/{below}" for below in pictures] for name, pictures in found.items() if pictures}
 
 
 def _expand(given: str) -> list[Path]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from deepinside.boxes import scale_boxes
 from deepinside.data.annotations import Box, read_solution_csv, read_synset_mapping, read_voc_xml
 from deepinside.data.decode import decode
-from deepinside.data.folder import class_folders, contents, existing_folder, find_pictures, limited
+from deepinside.data.folder import class_folders, contents, existing_folder, limited, picture_names
 from deepinside.data.picture import Classes, Picture
 from deepinside.errors import UserError, did_you_mean
 
@@ -160,7 +160,7 @@ def _list_files(tree: Tree) -> list[str]:
         # Many sort the validation pictures into a folder for each class and leave the old list: it is no use then.
         if listed and ("/" in listed[0]) == bool(class_folders(tree.pictures)):
             return listed
-    return [path.relative_to(tree.pictures).as_posix() for path in find_pictures(tree.pictures)]
+    return picture_names(tree.pictures)
 
 
 def _read_classes(tree: Tree) -> Classes:

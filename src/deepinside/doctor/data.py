@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deepinside.data.folder import SPLITS, PictureFolder, class_folders, existing_folder, find_pictures
+from deepinside.data.folder import SPLITS, PictureFolder, class_folders, existing_folder, holds_pictures
 from deepinside.data.ilsvrc import ILSVRC
 from deepinside.data.picture import Classes
 from deepinside.doctor.boxes import check_boxes
@@ -97,7 +97,7 @@ def _folder(layout: Layout, split: str) -> Path | None:
 
 def _is_loose(folder: Path) -> bool:
     """Pictures, but no folders of classes."""
-    return folder.is_dir() and not class_folders(folder) and bool(find_pictures(folder))
+    return folder.is_dir() and not class_folders(folder) and holds_pictures(folder)
 
 
 def _missing(layout: Layout, split: str) -> Finding:

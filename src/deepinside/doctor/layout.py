@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepinside.data.folder import SPLITS, SUFFIXES, class_folders, contents, walk
+from deepinside.data.folder import SPLITS, class_folders, contents, holds_pictures
 from deepinside.doctor.finding import BLOCKS, OK, WARN, Finding
 
 WNID = re.compile(r"n\d{8}")
@@ -43,7 +43,7 @@ def recognise(root: Path) -> Layout:
     folders = class_folders(root)
     if any(_is_imagenet(root / name) for name in folders):
         return Layout(None, "ilsvrc", root)  # too high up
-    if any(_holds_pictures(root / name) for name in folders):
+    if any(holds_pictures(root / name) for name in folders):
         return Layout("classes", "folder", root)
     return Layout(None, "folder", root)
 
@@ -83,10 +83,3 @@ def _is_imagenet(folder: Path) -> bool:
 
 def _has_wnids(folder: Path) -> bool:
     return any(map(WNID.fullmatch, class_folders(folder)))
-
-
-def _holds_pictures(folder: Path) -> bool:
-    """In the folder itself or below; stops at the first."""
-    return any(
-        name.lower().endswith(SUFFIXES) and not name.startswith(".") for _, files in walk(folder) for name in files
-    )
