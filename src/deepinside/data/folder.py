@@ -103,7 +103,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def picture_names(folder: Path) -> list[str]:
-    """The same as paths below `folder` with forward slashes: sorting a million Paths takes half a minute and half a GB."""
+    """The same as paths below `folder` with forward slashes: a million Paths take half a minute and half a GB."""
     found: list[str] = []
     for place, files in walk(folder):
         below = os.path.relpath(place, folder).replace(os.sep, "/")
