@@ -1,6 +1,7 @@
 """The callbacks watch and leave training as it is, bit by bit; the metrics count exactly."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,9 +142,23 @@ def test_labels_follow_the_convnets_class_order() -> None:
     """A ConvNet that knows the shapes backwards and more beside."""
     net = convnet()
     net.classes = Classes(("other", *reversed(TEN.ids)), ("other", *reversed(TEN.names)))
-    batch = next(iter(PictureData(DataConfig(batch_size=4, workers=0), net, val=Shapes("val", 0, 4)).val_dataloader()))
-    assert batch["label"].tolist() == [10, 9, 8, 7]
-    assert [p.label for p in batch["pictures"]] == [10, 9, 8, 7]
+    data = PictureData(DataConfig(batch_size=4, workers=0), net, val=Shapes("val", 0, 4))
+    val, test = (next(iter(loader)) for loader in (data.val_dataloader(), data.test_dataloader()))
+    assert val["label"].tolist() == test["label"].tolist() == [10, 9, 8, 7]
+    assert [p.label for p in test["pictures"]] == [10, 9, 8, 7]
+    assert val["pictures"] == []  # nobody looks at them while training
+    assert torch.equal(val["image"], test["image"])
+
+
+@pytest.mark.parametrize(("cpus", "devices", "expected"), [(64, 4, 8), (16, 4, 4), (2, 4, 1), (3, None, 3)])
+def test_the_devices_of_a_machine_share_its_cpus(
+    cpus: int, devices: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepinside.data.module.usable_cpus", lambda: cpus)
+    monkeypatch.setattr("deepinside.data.module.DataLoader", lambda _, **options: options)
+    data = PictureData(DataConfig(name="folder"), convnet(), val=Shapes("val", 0, 4))
+    data.trainer = SimpleNamespace(num_devices=devices, world_size=1, global_rank=0) if devices else None  # type: ignore[assignment]
+    assert data.val_dataloader()["num_workers"] == expected  # type: ignore[index]
 
 
 def test_only_the_head_is_trained_when_the_rest_is_frozen() -> None:

@@ -12,7 +12,7 @@ class DataConfig(Section):
     root: str | None = option(None, "folder of the pictures, for ilsvrc and folder")
     batch_size: int = option(128, "pictures in a training batch of one device", low=1)
     workers: int | None = option(
-        None, "loading processes a device; null: 0 for shapes, else up to 8 of the CPUs", low=0
+        None, "loading processes a device; null: 0 for shapes, else its share of the CPUs, 1 to 8", low=0
     )
     limit: int | None = option(None, "use only N pictures of each split, spread over it", low=1)
     resize: int | None = option(None, "short side of the whole picture; null: what the weights ask for", low=8)

@@ -25,7 +25,7 @@ def usable_cpus() -> int:
 
 
 class PictureData(LightningDataModule):
-    """Batches {image (N, 3, crop, crop) float in [0, 1], label (N,), pictures: whole pictures (evaluation only)}.
+    """Batches {image (N, 3, crop, crop) float in [0, 1], label (N,), pictures: whole ones (test, predict)}.
 
     Labels are in the ConvNet's class order. A picture that cannot be decoded has the label UNREADABLE, which loss and
     metrics leave out; its name and reason are in `unreadable`. Evaluation is never padded over processes. Training
@@ -66,20 +66,24 @@ class PictureData(LightningDataModule):
         return self._loader(view, sampler=sampler, drop_last=len(view) >= self.data.batch_size * processes)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Without whole pictures: of 50,000 they would be 13 GB, sent from process to process in every epoch."""
+        return self._evaluation(whole=False)
+
+    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """The validation split: ILSVRC's test labels were never released."""
+        return self._evaluation(whole=True)
+
+    predict_dataloader = test_dataloader
+
+    def _evaluation(self, *, whole: bool) -> DataLoader[dict[str, Any]]:
         assert self.val is not None
-        view = EvaluationView(self.val, self.preprocessing, self.val_labels)
+        view = EvaluationView(self.val, self.preprocessing, self.val_labels, whole)
         processes, rank = self._place()
         if len(view) < processes:
             raise UserError(
                 f"{processes} processes share {len(view)} pictures: trainer.devices must be at most {len(view)}"
             )
         return self._loader(view, sampler=UnrepeatedDistributedSampler(view, processes, rank, shuffle=False))
-
-    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """The validation split: ILSVRC's test labels were never released."""
-        return self.val_dataloader()
-
-    predict_dataloader = test_dataloader
 
     def whole_picture(self, i: int) -> WholePicture | None:
         """Validation picture `i`, None where it cannot be read (evaluation tells of it)."""
@@ -112,7 +116,8 @@ class PictureData(LightningDataModule):
     def _loader(self, view: Dataset[dict[str, Any]], **options: Any) -> DataLoader[dict[str, Any]]:
         workers = self.data.workers
         if workers is None:
-            workers = 0 if self.data.name == "shapes" else min(8, usable_cpus())
+            devices = self.trainer.num_devices if self.trainer else 1  # of this machine; each has loaders of its own
+            workers = 0 if self.data.name == "shapes" else max(1, min(8, usable_cpus() // devices))
         return DataLoader(
             view,
             batch_size=self.data.batch_size,

@@ -109,10 +109,12 @@ def _drawing_from(*numbers: int) -> Iterator[None]:
 
 
 class EvaluationView(Dataset[dict[str, Any]]):
-    """Item i: the centre crop of picture i, uint8 (3, crop, crop), its label, and all of it (`WholePicture`)."""
+    """Item i: the centre crop of picture i, uint8 (3, crop, crop), its label, and, if `whole`, its `WholePicture`."""
 
-    def __init__(self, source: PictureSource, preprocessing: Preprocessing, labels: list[int]) -> None:
-        self.source, self.preprocessing, self.labels = source, preprocessing, labels
+    def __init__(
+        self, source: PictureSource, preprocessing: Preprocessing, labels: list[int], whole: bool = True
+    ) -> None:
+        self.source, self.preprocessing, self.labels, self.whole = source, preprocessing, labels, whole
 
     def __len__(self) -> int:
         return len(self.source)
@@ -120,10 +122,11 @@ class EvaluationView(Dataset[dict[str, Any]]):
     def __getitem__(self, i: int) -> dict[str, Any]:
         side = self.preprocessing.crop
         try:
-            whole = self.whole_picture(i)
+            picture = self.whole_picture(i)
         except UnreadablePicture as error:
             return {"image": torch.zeros(3, side, side, dtype=torch.uint8), "label": UNREADABLE, "unreadable": error}
-        return {"image": centre_crop(whole.frame, side), "label": whole.label, "picture": whole, "unreadable": None}
+        item = {"image": centre_crop(picture.frame, side), "label": picture.label, "unreadable": None}
+        return item | {"picture": picture} if self.whole else item
 
     def whole_picture(self, i: int) -> WholePicture:
         picture = read(self.source, i)
