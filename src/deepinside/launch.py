@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --he
     from lightning.pytorch import Callback, Trainer
     from lightning.pytorch.loggers import TensorBoardLogger
 
-PATIENCE = 5.0  # seconds
+PATIENCE = 10.0  # seconds; on a busy machine the first process takes a few to end
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
 LEFT_ALONE = "closed by peer", "reset by peer", "remote process exit"  # what gloo and NCCL say where a process ended
 

@@ -26,7 +26,7 @@ from deepinside.errors import UserError
 
 RULES = {
     CONVOLUTION: "transposed convolution",
-    RELU: "ReLU of what arrives",
+    RELU: "ReLU of what arrives, R 1(R > 0)",
     MAX_POOL: "switches",
     FULL: "transposed product",
 }
