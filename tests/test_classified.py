@@ -110,7 +110,8 @@ def test_the_report_has_a_gallery_of_classes_alone(runs: Path) -> None:
         assert absent not in page, absent
     about = json.loads(re.search(r'id="about">(.*?)</script>', page)[1])  # type: ignore[index]
     one = about[str(kept[0].index)]
-    assert one["lines"] == [f"{kept[0].image}, 32 \N{MULTIPLICATION SIGN} 24", one["lines"][1]]
+    size = "32\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}24"
+    assert one["lines"] == [f"{kept[0].image}, {size}", one["lines"][1]]
     assert re.fullmatch("first guess: (right|wrong) class", one["lines"][1])
     assert [guess["box"] for guess in one["guesses"]] == [None] * 5
     assert "Classification error, top-5" in page
