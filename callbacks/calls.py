@@ -1,4 +1,4 @@
-"""Calls in further processes: cuts and scores keep one core busy, where a GPU is done with a picture at once."""
+"""Calls in further processes: cuts and scores keep one core busy while a GPU waits."""
 
 import multiprocessing
 import os
