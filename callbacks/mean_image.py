@@ -9,7 +9,7 @@ from torch import Tensor
 
 from callbacks.gathering import log_picture, save_picture
 from deepinside.data.views import UNREADABLE
-from deepinside.errors import UserError
+from deepinside.errors import UserError, first_line
 from deepinside.plots import draw_class_model
 
 
@@ -78,8 +78,7 @@ def load_mean_image(file: Path, side: int) -> Tensor:
     try:
         mean = torch.load(file, weights_only=True, map_location="cpu")["mean"]
     except Exception as error:  # whatever is wrong with the file, it is the user who named it
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"mean image {file} is not what task=mean_image writes ({reason})") from None
+        raise UserError(f"mean image {file} is not what task=mean_image writes ({first_line(error)})") from None
     if not isinstance(mean, Tensor) or mean.shape != (3, side, side):
         shape = tuple(mean.shape) if isinstance(mean, Tensor) else type(mean).__name__
         raise UserError(

@@ -15,7 +15,7 @@ from deepinside.config.options import Section
 from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
 from deepinside.data.views import WholePicture
-from deepinside.errors import UserError
+from deepinside.errors import UserError, first_line
 from deepinside.models.convnet import ConvNet, Preprocessing
 
 Schema = TypeVar("Schema", bound=Section)
@@ -180,8 +180,7 @@ def _count_scores(convnet: ConvNet, name: str, side: int) -> int:
     except UserError:
         raise
     except Exception as error:  # whatever another project's module raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{name} cannot be called with pictures (1, 3, {side}, {side}): {reason}") from None
+        raise UserError(f"{name} cannot be called with pictures (1, 3, {side}, {side}): {first_line(error)}") from None
     if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != 1:
         what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise UserError(f"{name} must give class scores (N, C) for pictures (N, 3, H, W), not {what}")

@@ -11,6 +11,11 @@ class UserError(ValueError):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, for a message of one line; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(word: str, valid: Iterable[str], otherwise: str = "") -> str:
     """The end of a message about an unknown word: "; did you mean 'nearest'?", or `otherwise` where none is near."""
     near = difflib.get_close_matches(word, list(valid), 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from deepinside.config import TrainerConfig
-from deepinside.errors import UserError
+from deepinside.errors import UserError, first_line
 
 # Spinning OpenMP threads slow training down fivefold when anything else uses the CPU. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -57,7 +57,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     except Exception as error:
         if type(error).__name__ != "MisconfigurationException":  # Lightning's word for a setting that cannot work
             raise
-        _fail(first, f"trainer: {str(error).strip().splitlines()[0]}")
+        _fail(first, f"trainer: {first_line(error)}")
 
 
 def _fail(first: int, words: str) -> NoReturn:
@@ -148,7 +148,7 @@ def make_trainer(
             use_distributed_sampler=not own_samplers,
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise UserError(f"trainer: {str(error).strip().splitlines()[0]}") from None
+        raise UserError(f"trainer: {first_line(error)}") from None
 
 
 def event_logger(out: Path, **options: Any) -> "TensorBoardLogger":
@@ -172,8 +172,7 @@ def first_lost_step(checkpoint: Path) -> int:
     except KeyError:
         raise UserError(f"{checkpoint} is no checkpoint of a run, so the run cannot go on") from None
     except Exception as error:  # damaged files are answered with many kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{checkpoint} cannot be read, so the run cannot go on: {reason}") from None
+        raise UserError(f"{checkpoint} cannot be read, so the run cannot go on: {first_line(error)}") from None
 
 
 def quieten() -> None:

@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from deepinside.config import SharedConfig, TrainConfig, recipe_name
 from deepinside.config.options import complaint, options
-from deepinside.errors import UserError, did_you_mean
+from deepinside.errors import UserError, did_you_mean, first_line
 
 Schema = TypeVar("Schema", bound=SharedConfig)
 
@@ -89,7 +89,7 @@ def _user_layers(schema: type[SharedConfig], arguments: Sequence[str]) -> Iterat
             else:
                 yield pair, OmegaConf.from_dotlist([pair])
         except (OmegaConfBaseException, YAMLError) as error:
-            raise UserError(f"config error: '{pair}' cannot be parsed: {_first_line(error)}") from None
+            raise UserError(f"config error: '{pair}' cannot be parsed: {first_line(error)}") from None
 
 
 def _read_yaml(path: Path) -> DictConfig:
@@ -101,7 +101,7 @@ def _read_yaml(path: Path) -> DictConfig:
     try:
         content = OmegaConf.load(path)
     except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"config error: {path} is not YAML: {_first_line(error)}") from None
+        raise UserError(f"config error: {path} is not YAML: {first_line(error)}") from None
     if not isinstance(content, DictConfig):
         raise UserError(f"config error: {path} must hold `key: value` lines")
     return content
@@ -121,7 +121,7 @@ def _merge(base: DictConfig, layers: list[tuple[str, DictConfig]]) -> DictConfig
             if any(name == key and "list" in str(f.type) for name, f in options(schema)):
                 raise UserError(f"config error: {where}: {key} must be a list of numbers, such as [0.5,1.0]") from None
             named = where if key in where else f"{where}: {key}"  # of a file, which of its keys
-            raise UserError(f"config error: {named}: {_first_line(error)}") from None
+            raise UserError(f"config error: {named}: {first_line(error)}") from None
     return base
 
 
@@ -130,7 +130,7 @@ def _to_object(merged: DictConfig, schema: type) -> Any:
     try:
         values: Any = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"config error: {error.full_key}: {_first_line(error)}") from None
+        raise UserError(f"config error: {error.full_key}: {first_line(error)}") from None
     for key, f in options(schema):
         value = reduce(getitem, key.split("."), values)
         if told := complaint(f, value):
@@ -172,7 +172,3 @@ def _check_together(config: SharedConfig) -> None:
         raise UserError(f"config error: data.contrast={config.data.contrast} must be [low, high] with low <= high")
     if isinstance(config, TrainConfig) and config.optim.lr == 0:
         raise UserError("config error: optim.lr=0 must be above 0: with it nothing is learnt")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from deepinside.errors import UserError
+from deepinside.errors import UserError, first_line
 from deepinside.records import FILE, PictureRecord, read_records
 
 FOLDERS = ("localisation", "localise", "classification")  # what says more comes first
@@ -67,7 +67,7 @@ def _table(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{file.parent} is not a folder of results: there is no {file}") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{file} cannot be read: {reason}") from None
     if not isinstance(values, dict):
         raise UserError(f"{file} is not a table of values")

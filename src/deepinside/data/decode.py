@@ -13,6 +13,7 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2.functional import to_dtype
 
 from deepinside.data.picture import UnreadablePicture
+from deepinside.errors import first_line
 
 
 def decode(path: Path, upright: bool = False) -> Tensor:
@@ -45,8 +46,7 @@ def decode(path: Path, upright: bool = False) -> Tensor:
         raise UnreadablePicture(path.stem, f"not a picture in a known format ({path})") from error
     # Pillow's readers answer damaged files with many kinds of exception (OSError, SyntaxError, struct.error, ...).
     except Exception as error:
-        reason = str(error).splitlines() or [type(error).__name__]
-        raise UnreadablePicture(path.stem, f"{reason[0]} ({path})") from error
+        raise UnreadablePicture(path.stem, f"{first_line(error)} ({path})") from error
 
 
 def _with_torchvision(data: Tensor, upright: bool) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from deepinside.data.module import usable_cpus
 from deepinside.doctor.finding import BLOCKS, WARN, Finding
+from deepinside.errors import first_line
 
 GIB = 2**30
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
@@ -63,9 +64,7 @@ def _gpu(i: int) -> Finding:
     try:
         free, total = torch.cuda.mem_get_info(i)
     except RuntimeError as error:
-        return Finding(
-            f"GPU {i}", str(error).splitlines()[0], BLOCKS, "is it in use by others, or trainer.accelerator=cpu"
-        )
+        return Finding(f"GPU {i}", first_line(error), BLOCKS, "is it in use by others, or trainer.accelerator=cpu")
     words = f"{torch.cuda.get_device_name(i)}, {total / GIB:.0f} GiB, {free / GIB:.0f} GiB of them free"
     if free < total / 2:
         return Finding(f"GPU {i}", words, WARN, "others use it: trainer.devices=[...] names free ones")

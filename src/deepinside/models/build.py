@@ -11,7 +11,7 @@ from torchvision import models as zoo
 
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.picture import Classes
-from deepinside.errors import UserError, did_you_mean
+from deepinside.errors import UserError, did_you_mean, first_line
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.models.simonyan2013 import simonyan2013
@@ -184,5 +184,4 @@ def _try_out(convnet: ConvNet) -> None:
 
 
 def _no_such_crops(name: str, crop: int, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"{name} cannot take crops of {crop}x{crop} pixels (data.crop): {reason}"
+    return f"{name} cannot take crops of {crop}x{crop} pixels (data.crop): {first_line(error)}"

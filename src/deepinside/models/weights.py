@@ -17,7 +17,7 @@ from deepinside.config import ModelConfig
 from deepinside.data.annotations import read_class_list
 from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.picture import Classes
-from deepinside.errors import UserError, did_you_mean
+from deepinside.errors import UserError, did_you_mean, first_line
 from deepinside.models.convnet import Preprocessing
 
 
@@ -129,8 +129,7 @@ def _from_torchvision(name: str, weights: str) -> Weights:
     try:
         state = _present_names(chosen.get_state_dict(progress=True, check_hash=True))
     except (URLError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        failure = f"model.weights={weights}: {name}'s weights could not be downloaded ({reason})"
+        failure = f"model.weights={weights}: {name}'s weights could not be downloaded ({first_line(error)})"
         raise UserError(f"{failure}; model.weights also takes a file") from None
     return Weights(state, torchvision_preprocessing(name, weights), torchvision_classes(name), name)
 
