@@ -8,8 +8,9 @@ from shlex import quote
 from deepinside.config import TASKS, AnalyseConfig
 from deepinside.config.help import NOT_SCORED, WITHOUT_NET, analysis_help, check_heeded
 from deepinside.errors import UserError
+from deepinside.files import write_json
 from deepinside.folders import check_run, newest_run
-from deepinside.launch import if_stopped, run_script, write_json
+from deepinside.launch import if_stopped, run_script
 from deepinside.load_config import argument_value, given_value, load_config
 
 RECIPES = Path(__file__).resolve().parent / "configs"

@@ -13,6 +13,7 @@ from deepinside.config.help import check_training_heeds, training_help
 from deepinside.config.options import options
 from deepinside.endings import early_end, how_to_go_on
 from deepinside.errors import UserError
+from deepinside.files import write_json
 from deepinside.folders import END, check_out, check_run, clear_last_looks, clear_run, newest_run
 from deepinside.launch import (
     event_logger,
@@ -21,7 +22,6 @@ from deepinside.launch import (
     is_further_process,
     make_trainer,
     run_script,
-    write_json,
 )
 from deepinside.load_config import argument_value, given_value, load_config, save_config
 from deepinside.result_tables import print_results

@@ -15,6 +15,7 @@ from callbacks.film_strips import shrink
 from deepinside.class_model import PRESETS, Numbers, class_model_picture, frame_steps, optimise_class_models, preset
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
+from deepinside.files import replacing
 from deepinside.models.convnet import ConvNet
 
 Mean = Sequence[float] | Tensor
@@ -125,7 +126,7 @@ def told_diverged(found: Sequence[Found], convnet: ConvNet, settings: ClassModel
 
 
 class Store:
-    """`<folder>/<class index>_<objective>.pt`, written beside and moved into place; other settings make it anew."""
+    """`<folder>/<class index>_<objective>.pt`; other settings make it anew."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder, self.fingerprint = folder, fingerprint
@@ -144,11 +145,9 @@ class Store:
             return None
 
     def save(self, found: Found) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.path(found.index, found.objective)
-        part = path.with_suffix(".part")
-        torch.save({f.name: getattr(found, f.name) for f in fields(found)} | {"fingerprint": self.fingerprint}, part)
-        part.replace(path)
+        content = {f.name: getattr(found, f.name) for f in fields(found)} | {"fingerprint": self.fingerprint}
+        with replacing(self.path(found.index, found.objective)) as part:
+            torch.save(content, part)
 
 
 def fingerprint(convnet: ConvNet, settings: ClassModelsConfig) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from callbacks.gathering import log_picture, save_picture
+from deepinside.files import replacing
 from deepinside.plots import Pixels, draw_strip
 
 SIDE = 112  # longest side of what is kept of a map or picture, pixels
@@ -45,15 +46,12 @@ class Looks:
         return sorted(int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdigit())
 
     def add(self, trainer: Trainer, title: str, arrays: Arrays) -> None:
-        """Written beside and moved into place, by the first process."""
+        """Written by the first process."""
         if self.folder is None:
             self.held[trainer.global_step] = (title, arrays)
         elif trainer.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part = self.folder / f"{trainer.global_step}.part"
-            with part.open("wb") as file:
+            with replacing(self.folder / f"{trainer.global_step}.npz") as part, part.open("wb") as file:
                 np.savez(file, title=np.array(title), **arrays)  # type: ignore[arg-type]
-            part.replace(self.folder / f"{trainer.global_step}.npz")
 
     def read(self, step: int) -> tuple[str, Arrays]:
         """The look's title and its arrays."""

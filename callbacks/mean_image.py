@@ -10,6 +10,7 @@ from torch import Tensor
 from callbacks.gathering import log_picture, save_picture
 from deepinside.data.views import UNREADABLE
 from deepinside.errors import UserError, first_line
+from deepinside.files import replacing
 from deepinside.plots import draw_class_model
 
 
@@ -53,7 +54,8 @@ class MeanImage(Callback):
         mean = (total.cpu().double() / (255 * images)).float()
         self.results = {"images": images, "channel_means": mean.mean((1, 2)).tolist(), "file": str(self.file)}
         if trainer.is_global_zero:
-            save_mean_image(self.file, mean, images)
+            with replacing(self.file) as part:
+                torch.save({"mean": mean, "images": images}, part)
             picture = draw_class_model((mean * 255).round().to(torch.uint8), f"mean of {images} training pictures")
             log_picture(trainer, "mean_image", picture)
             save_picture(picture, self.folder / "mean_image.png")
@@ -63,14 +65,6 @@ def _sum(trainer: Trainer, values: Tensor) -> Tensor:
     summed = trainer.strategy.reduce(values, reduce_op="sum")
     assert isinstance(summed, Tensor)
     return summed
-
-
-def save_mean_image(file: Path, mean: Tensor, images: int) -> None:
-    """Written beside and moved into place."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    torch.save({"mean": mean, "images": images}, part)
-    part.replace(file)
 
 
 def load_mean_image(file: Path, side: int) -> Tensor:

@@ -19,7 +19,7 @@ from deepinside.classifier import Classifier
 from deepinside.data.transforms import centre_crop
 from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
-from deepinside.launch import write_json
+from deepinside.files import write_json
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import draw_reconstructions
 from deepinside.tiles import sheet

@@ -30,7 +30,7 @@ from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
 from deepinside.data.source import open_split
 from deepinside.errors import UserError
-from deepinside.launch import write_json
+from deepinside.files import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 

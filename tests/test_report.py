@@ -27,7 +27,7 @@ from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
 from deepinside.data.shapes import Shapes
 from deepinside.events import read_scalars
-from deepinside.launch import write_json
+from deepinside.files import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.plots import draw_class_model
 from deepinside.provenance import provenance

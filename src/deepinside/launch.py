@@ -1,6 +1,5 @@
 """What both scripts need around the Trainer: its construction, quiet logs, and errors as one line with exit code 2."""
 
-import json
 import logging
 import os
 import signal
@@ -189,15 +188,3 @@ def quieten() -> None:
         ".*Be aware that when using `ckpt_path`.*",  # of callbacks that only older checkpoints hold
     ):
         warnings.filterwarnings("ignore", message)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Written beside and moved into place: a reader never sees half a file. Raises UserError for NaN and infinity."""
-    try:
-        text = json.dumps(content, indent=2, allow_nan=False)
-    except ValueError:
-        raise UserError(f"{path}: a result is not a finite number, so nothing is written; are the weights?") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text + "\n")
-    part.replace(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepinside.errors import UserError
+from deepinside.files import replacing
 
 FILE = "pictures.jsonl"
 Box = list[float]
@@ -70,17 +71,13 @@ class PictureRecord:
 
 
 def write_records(path: Path, records: Iterable[PictureRecord]) -> None:
-    """Written beside and moved into place. Raises UserError for NaN and infinity."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    """Raises UserError for NaN and infinity."""
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with replacing(path) as part, part.open("w", encoding="utf-8") as file:
             for record in records:
                 file.write(json.dumps(asdict(record), allow_nan=False, ensure_ascii=False) + "\n")
     except ValueError:
-        part.unlink()
         raise UserError(f"{path}: {record.image} has a result that is not a finite number; are the weights?") from None
-    part.replace(path)
 
 
 def read_records(path: Path) -> list[PictureRecord]:

@@ -11,20 +11,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from deepinside.errors import UserError
+from deepinside.files import replacing
 from deepinside.report.charts import Series, line_chart
 
 
 def write_page(file: Path, template: str, **content: Any) -> None:
-    """`template` of templates/, which extends base.html.j2, filled with `content`; written beside and moved into place.
+    """`template` of templates/, which extends base.html.j2, filled with `content`.
 
     Everything is escaped. Pictures are named by `link`: relative to the page's own folder. Raises UserError where the
     file cannot be written.
     """
     text = _environment().get_template(template).render(link=lambda path: link(path, file.parent), **content)
-    part = file.with_suffix(".part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
+        with replacing(file) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}") from None
 

@@ -14,7 +14,7 @@ from deepinside.compare import Comparison, Measure, Shown, compare, keep_class_m
 from deepinside.config import AnalyseConfig
 from deepinside.errors import UserError
 from deepinside.events import Curves, read_scalars
-from deepinside.launch import write_json
+from deepinside.files import write_json
 from deepinside.plots import to_tensorboard
 from deepinside.progress import Bar
 from deepinside.provenance import FILE, provenance

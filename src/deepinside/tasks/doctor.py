@@ -10,8 +10,8 @@ from rich.table import Table
 from deepinside.config import AnalyseConfig
 from deepinside.doctor import Finding, check_data, check_machine, check_names, check_weights
 from deepinside.errors import UserError
+from deepinside.files import write_json
 from deepinside.folders import make_folder
-from deepinside.launch import write_json
 from deepinside.progress import Bar
 from deepinside.result_tables import print_table
 

@@ -15,7 +15,8 @@ from deepinside.data.devkit import read_blacklist
 from deepinside.data.module import PictureData
 from deepinside.data.source import check_readable, open_split
 from deepinside.errors import UserError
-from deepinside.launch import make_trainer, write_json
+from deepinside.files import write_json
+from deepinside.launch import make_trainer
 from deepinside.predictions import read_predictions
 from deepinside.progress import Bar
 from deepinside.result_tables import print_results, print_table, print_trivial_boxes

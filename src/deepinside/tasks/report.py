@@ -4,8 +4,8 @@ from pathlib import Path
 
 from deepinside.config import AnalyseConfig
 from deepinside.errors import UserError
+from deepinside.files import write_json
 from deepinside.folders import newest_run
-from deepinside.launch import write_json
 from deepinside.provenance import FILE, provenance
 from deepinside.report import write_report
 from deepinside.runs import open_run
