@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepinside.attribution import crop_saliency, saliency, ten_crops
+from deepinside import crop_saliency, saliency, ten_crops
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.crops import CROPS, Crop, dense_crops, one_crop, square_ten_crops
 from deepinside.attribution.gradient import ScoreGraph

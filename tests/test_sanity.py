@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import Localisation, Pictures, Randomisation
 from callbacks.sanity import sanity_table
-from deepinside.attribution import saliency
+from deepinside import saliency
 from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
 from deepinside.classifier import Classifier
 from deepinside.config import (
