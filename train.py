@@ -3,7 +3,7 @@
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from functools import reduce
+from operator import attrgetter
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,7 @@ def _check_unchanged(config: TrainConfig, before: TrainConfig) -> None:
     """The checkpoint holds the net and the optimiser's state: what made them stays. Says what else is new."""
     changes = []
     for key, _ in options(TrainConfig):
-        was, now = (reduce(getattr, key.split("."), one) for one in (before, config))
+        was, now = map(attrgetter(key), (before, config))
         if now == was or key == "resume":
             continue
         moved = key in ("model.weights", "model.classes")  # a file may have

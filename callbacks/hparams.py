@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -141,10 +142,7 @@ def compared(config: TrainConfig) -> Iterator[tuple[str, Any, Any]]:
     """What a person compares of two runs: (key, its field, its value) by the rule of `HyperParameters`."""
     for key, option in options(type(config)):
         if key in KEYS or (key.split(".")[0] in SECTIONS and key not in LEFT_OUT):
-            value: Any = config
-            for part in key.split("."):
-                value = getattr(value, part)
-            yield key, option, value
+            yield key, option, attrgetter(key)(config)
 
 
 def _declare(key: str, option: Any) -> api_pb2.HParamInfo:

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import reduce
-from operator import getitem
+from operator import attrgetter, getitem
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -58,7 +58,7 @@ def given_value(schema: type[SharedConfig], arguments: Sequence[str], key: str) 
     layers = list(_user_layers(schema, arguments))
     config = _to_object(_merge(OmegaConf.structured(schema), layers), schema)
     given = any(OmegaConf.select(layer, key) is not None for _, layer in layers)
-    return reduce(getattr, key.split("."), config) if given else None
+    return attrgetter(key)(config) if given else None
 
 
 def save_config(config: SharedConfig, path: Path) -> None:

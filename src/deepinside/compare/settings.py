@@ -1,10 +1,10 @@
 """In what the runs were configured differently."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from deepinside.config.help import TASK_HELP, heeds
+from deepinside.config.options import as_typed, flat
 from deepinside.errors import UserError
 from deepinside.runs import Run, open_run
 
@@ -43,8 +43,8 @@ def trained(run: Run) -> Run:
 def _settings(run: Run) -> dict[str, str]:
     task = run.config.get("task")  # of an analysis; what it does not heed says nothing about it
     own = {
-        key: value
-        for key, value in _flat(run.config)
+        key: as_typed(value)
+        for key, value in flat(run.config)
         if key not in PLACES and (task not in TASK_HELP or heeds(task, key))
     }
     source = trained(run)
@@ -55,15 +55,3 @@ def _settings(run: Run) -> dict[str, str]:
         del own["model.weights"]  # the analysed run's checkpoint: a place
         own.pop("model.classes", None)
     return _settings(source) | {key: value for key, value in own.items() if not key.startswith("trainer.")}
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", _typed(value)
-
-
-def _typed(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

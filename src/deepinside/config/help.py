@@ -4,11 +4,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from deepinside.config import TASKS, AnalyseConfig
-from deepinside.config.options import options
+from deepinside.config.options import as_typed, default_of, options
 from deepinside.errors import UserError, did_you_mean
 
 SECTIONS = {
@@ -196,9 +195,7 @@ def _keys(schema: type, wanted: Sequence[str] | None) -> str:
     shown = [(key, f) for key, f in options(schema) if wanted is None or _heeded(key, wanted)]
     by_section: dict[str, list[str]] = {"": []}
     for key, f in sorted(shown, key=lambda item: item[0] in LAST):  # stable: the others stay where they are
-        default: Any = f.default if f.default is not MISSING else f.default_factory()
-        value = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
-        lines = _hanging(f"  {f'{key}={value}':<42} # ", f.metadata["doc"])
+        lines = _hanging(f"  {f'{key}={as_typed(default_of(f))}':<42} # ", f.metadata["doc"])
         by_section.setdefault(key.rpartition(".")[0], []).extend(lines)
     parts = [["", f"{SECTIONS.get(name, name)}:", *lines] for name, lines in by_section.items()]
     return "\n".join(line for part in parts for line in part)

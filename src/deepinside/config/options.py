@@ -1,8 +1,8 @@
 """How a configuration is written down: a dataclass field with its help line and its valid values."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import Field, field, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from numbers import Integral, Real
 from typing import Any, cast, get_args, get_origin
 
@@ -55,6 +55,25 @@ class Section:
 
 def section(schema: type[Section]) -> Any:
     return field(default_factory=schema)
+
+
+def default_of(f: Field[Any]) -> Any:
+    """A field's default, whether it is a value or made anew."""
+    return f.default if f.default is not MISSING else cast(Any, f.default_factory)()
+
+
+def as_typed(value: Any) -> str:
+    """A value as one types it: null, true, 0.5."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every (key, value) of a nested configuration, keys with dots."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def options(schema: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
