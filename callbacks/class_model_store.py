@@ -120,7 +120,7 @@ def find_class_models(
 
 def told_diverged(found: Sequence[Found], convnet: ConvNet, settings: ClassModelsConfig) -> str:
     """In a line which have diverged; "" if none has."""
-    names = [f"'{convnet.classes.names[item.index].split(',')[0]}'" for item in found if not item.finite]
+    names = [f"'{convnet.classes.short_name(item.index)}'" for item in found if not item.finite]
     lr = chosen_numbers(settings).lr
     return f"the class model of {', '.join(names)} diverged: lower class_models.lr ({lr:g})" if names else ""
 

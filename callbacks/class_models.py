@@ -220,8 +220,7 @@ class ClassModels(Monitor):
         compared = (
             [gathered[index, others[0]] for index in self.classes if (index, others[0]) in gathered] if others else []
         )
-        names = convnet.classes.names
-        self.results = [row(f, names[f.index].split(",")[0], judged) for f in ordered]
+        self.results = [row(f, convnet.classes.short_name(f.index), judged) for f in ordered]
         for line, other in zip(self.results, compared, strict=False):
             line["compared"] = {k: v for k, v in row(other, "", judged).items() if k not in ("class", "class_index")}
         return ordered, compared

@@ -81,16 +81,17 @@ def _records(
     """scores (K, C), of pictures with a label."""
     best = scores.topk(min(GUESSES, scores.shape[1])).indices  # the Classifier's own, so that equal scores fall alike
     posteriors = scores.float().softmax(1).gather(1, best).tolist()
-    names = [name.split(",")[0] for name in classes.names]
     return [
         PictureRecord(
             index=picture.index,
             image=picture.name,
             size=picture.size,
             class_id=classes.ids[picture.label],
-            class_name=names[picture.label],
+            class_name=classes.short_name(picture.label),
             boxes=picture.boxes.tolist(),
-            guesses=[Guess(classes.ids[c], names[c], p, None) for c, p in zip(guessed, chances, strict=True)],
+            guesses=[
+                Guess(classes.ids[c], classes.short_name(c), p, None) for c, p in zip(guessed, chances, strict=True)
+            ],
             known_box=None,
             classification={name: float(picture.label not in guessed[: int(name[3])]) for name in errors},
         )

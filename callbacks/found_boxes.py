@@ -12,6 +12,7 @@ from callbacks.gathering import gather, log_picture, panel_file, save_picture, s
 from callbacks.outcomes import Rows, find
 from deepinside.classifier import Classifier
 from deepinside.config import LocalisationConfig
+from deepinside.data.picture import Classes
 from deepinside.errors import UserError
 from deepinside.plots import draw_explanation
 from deepinside.predictions import write_csv
@@ -50,8 +51,8 @@ class FoundBoxes(Callback):
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         found, self.found = sorted(gather(self.found), key=lambda item: item[0]), []
-        names = pl_module.convnet.classes.names
-        self.results = [_first(index, rows[0], names) for index, rows, _ in found]
+        classes = pl_module.convnet.classes
+        self.results = [_first(index, rows[0], classes) for index, rows, _ in found]
         if not trainer.is_global_zero or not found:
             return
         write_csv(self.folder / "predictions.csv", (row for _, rows, _ in found for row in rows))
@@ -61,9 +62,9 @@ class FoundBoxes(Callback):
             save_picture(overview, self.folder / "sheet.png")
 
 
-def _first(index: int, row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _first(index: int, row: dict[str, Any], classes: Classes) -> dict[str, Any]:
     box = {edge: row[edge] for edge in ("xmin", "ymin", "xmax", "ymax")}
-    known = {"class_index": row["class_index"], "class": names[row["class_index"]].split(",")[0]}
+    known = {"class_index": row["class_index"], "class": classes.short_name(row["class_index"])}
     return {"index": index, "image": row["image"], **known, "posterior": float(row["score"]), **box}
 
 

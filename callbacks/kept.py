@@ -31,12 +31,12 @@ def make_record(
 ) -> PictureRecord:
     """boxes (K, 4), known (4,): what is scored, in whole pixels of the original picture. A measure that could not be
     told of this picture is left out."""
-    ids, names = classes.ids, [name.split(",")[0] for name in classes.names]
+    ids = classes.ids
     overlaps, right = score_guesses(picture.label, found.classes, boxes, picture.boxes)
     judged = len(picture.boxes) > 0
     errors = dict(zip(ERRORS, score.classes.tolist(), strict=True))
     guesses = [
-        Guess(ids[c], names[c], posterior, box, overlap if judged else None, hit if judged else None)
+        Guess(ids[c], classes.short_name(c), posterior, box, overlap if judged else None, hit if judged else None)
         for c, posterior, box, overlap, hit in zip(
             found.classes.tolist(),
             found.posteriors.tolist(),
@@ -51,7 +51,7 @@ def make_record(
         image=picture.name,
         size=picture.size,
         class_id=ids[picture.label],
-        class_name=names[picture.label],
+        class_name=classes.short_name(picture.label),
         boxes=picture.boxes.tolist(),
         guesses=guesses,
         known_box=known.tolist(),

@@ -163,13 +163,12 @@ def _rows(classes: Classes, picture: WholePicture, found: Located, boxes: Tensor
 
 
 def _explanation(classes: Classes, picture: WholePicture, found: Located, kind: str, known: Tensor) -> Explanation:
-    names = [name.split(",")[0] for name in classes.names]
     truth = scale_boxes(picture.boxes, picture.size, _size(picture.frame))
-    best = f"{names[int(found.classes[0])]} P = {float(found.posteriors[0]):.2f}"
+    best = f"{classes.short_name(int(found.classes[0]))} P = {float(found.posteriors[0]):.2f}"
     judged = ""
     if kind:  # rounded down: an IoU of 0.498 is wrong
         judged = f": {kind.replace('_', ' ')}, IoU {math.floor(100 * iou(known[None], picture.boxes).max()) / 100:.2f}"
-    own = f"{names[picture.label]}{judged}   first guess" if picture.label >= 0 else picture.name
+    own = f"{classes.short_name(picture.label)}{judged}   first guess" if picture.label >= 0 else picture.name
     boxes = found.box[None], truth
     return Explanation(picture.frame, found.saliency, f"{own}: {best}", found.mask, *boxes, found.seeds, found.evidence)
 

@@ -94,7 +94,7 @@ def relate(convnet: ConvNet, picture: WholePicture) -> tuple[dict[str, Any], lis
         title: saliency(convnet, image, classes, method, reduction="none", strategy="loop")[0].cpu()
         for method, title in METHODS.items()
     }
-    name, posterior = convnet.classes.names[label].split(",")[0], float(scores.softmax(0)[label])
+    name, posterior = convnet.classes.short_name(label), float(scores.softmax(0)[label])
     panel = draw_reconstructions(frame, drawn, f"{name}   {scored(float(scores[label]), posterior)}")
     row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
     row |= {"score": float(scores[label]), "posterior": posterior}

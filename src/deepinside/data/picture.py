@@ -11,13 +11,17 @@ FEW = 20  # so many classes are listed where none is known by the name that was 
 
 @dataclass(frozen=True)
 class Classes:
-    """Class `i` has the stable identifier `ids[i]` (a WNID, a folder's name) and `names[i]` for people."""
+    """Class `i` has the stable identifier `ids[i]` (a WNID, a folder's name) and, for people, the comma-separated
+    synonyms `names[i]`, of which the first is its `short_name`."""
 
     ids: tuple[str, ...]
     names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def short_name(self, i: int) -> str:
+        return self.names[i].split(",")[0]
 
     @classmethod
     def unnamed(cls, count: int) -> "Classes":
@@ -81,7 +85,7 @@ def _hint(word: str, places: dict[str, list[int]], classes: Classes) -> str:
     if word.lstrip("-").isdigit():
         return f"; indices are 0 to {len(classes) - 1}"
     if len(classes) <= FEW:
-        return f"; there are {', '.join(name.split(',')[0] for name in classes.names)}"
+        return f"; there are {', '.join(map(classes.short_name, range(len(classes))))}"
     return did_you_mean(word, places, "; give all, or names, identifiers or indices")
 
 
