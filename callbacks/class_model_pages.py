@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from rich.table import Table
 
 from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import slug
-from callbacks.gathering import log_picture, save_picture
-from deepinside.plots import draw_class_model, draw_strip, draw_traces, to_tensorboard
+from callbacks.gathering import log_picture, save_picture, writers
+from deepinside.plots import draw_class_model, draw_strip, draw_traces
 from deepinside.tiles import sheet
 from deepinside.words import counted, scored
 
@@ -42,13 +41,14 @@ def show_class_models(
         return
     for name, item, tile in zip(names, found, tiles, strict=True):
         file = f"{slug(item.index, name)}.png"
-        _log(trainer, f"{tag}/pictures", tile, item.index)
+        # One tag for all classes, with the class's index as the step: the slider goes through them.
+        log_picture(trainer, f"{tag}/pictures", tile, item.index)
         save_picture(tile, folder / "pictures" / file)
         if len(item.frames):
             frames = [frame.permute(1, 2, 0).numpy() for frame in item.film(mean)]
             columns = dict(zip(item.film_titles(steps), frames, strict=True))  # one for all after an early end
             film = draw_strip(list(columns.items()), name)
-            _log(trainer, f"{tag}/films", film, item.index)
+            log_picture(trainer, f"{tag}/films", film, item.index)
             save_picture(film, folder / "films" / file)
     some = list(zip(names, found, strict=True))[:TRACED]
     _show(trainer, tag, folder, "traces", draw_traces([(name, f.traces) for name, f in some]))
@@ -60,7 +60,7 @@ def show_class_models(
                 draw_class_model(other.picture(mean), _caption(line["compared"] | {"class": f"by {other.objective}"})),
             ]
         _show(trainer, tag, folder, "objectives", sheet(pairs, min(6, len(pairs))))
-    for writer in _writers(trainer):
+    for writer in writers(trainer):
         writer.add_text(f"{tag}/table", _markdown(results), trainer.global_step)
 
 
@@ -75,16 +75,6 @@ def class_model_table(results: Sequence[dict[str, Any]], rows: int = 40) -> Tabl
     for line in cells:
         table.add_row(*line.values())
     return table
-
-
-def _writers(trainer: Trainer) -> list[Any]:
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-
-
-def _log(trainer: Trainer, tag: str, picture: Image.Image, index: int) -> None:
-    """Under one tag for all classes, with the class's index as the step: the slider goes through them."""
-    for writer in _writers(trainer):
-        writer.add_image(tag, to_tensorboard(picture), index)
 
 
 def _show(trainer: Trainer, tag: str, folder: Path | None, name: str, picture: Image.Image) -> None:

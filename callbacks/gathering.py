@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -11,7 +12,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from deepinside.errors import UserError
-from deepinside.plots import to_tensorboard
 
 T = TypeVar("T")
 
@@ -41,15 +41,21 @@ def panel_file(folder: Path, index: int, name: str) -> Path:
     return folder / "pictures" / f"{index:05d}_{Path(name).name}.png"
 
 
-def log_picture(trainer: Trainer, tag: str, picture: Image.Image) -> None:
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(tag, to_tensorboard(picture), trainer.global_step)
+def writers(trainer: Trainer) -> list[Any]:
+    """TensorBoard's, which take pictures and text."""
+    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
-def log_numbers(trainer: Trainer, numbers: dict[str, float]) -> None:
+def log_picture(trainer: Trainer, tag: str, picture: Image.Image, step: int | None = None) -> None:
+    """step: None is the training's own."""
+    for writer in writers(trainer):
+        writer.add_image(tag, np.array(picture), trainer.global_step if step is None else step, dataformats="HWC")
+
+
+def log_numbers(trainer: Trainer, numbers: dict[str, float], step: int | None = None) -> None:
+    """step: None is the training's own."""
     for logger in trainer.loggers:
-        logger.log_metrics(numbers, trainer.global_step)
+        logger.log_metrics(numbers, trainer.global_step if step is None else step)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.table import Table
 
 from callbacks.cascade import Cascaded, judge, summarise
-from callbacks.gathering import gather, log_picture, save_picture
+from callbacks.gathering import gather, log_numbers, log_picture, save_picture
 from callbacks.outcomes import known_box
 from callbacks.saliency_maps import explain
 from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures, settings_of
@@ -155,8 +155,7 @@ def _log_curves(trainer: Trainer, results: dict[str, Any]) -> None:
             measured["sanity_centre_box/gt_known_accuracy"] = results["centre_box"]["gt_known_accuracy"]
         measured |= {f"sanity_chance/{key}": value for key, value in results["chance"].items()}
         numbers = {tag: value for tag, value in measured.items() if value is not None}
-        for logger in trainer.loggers:
-            logger.log_metrics(numbers, row["randomised"])
+        log_numbers(trainer, numbers, row["randomised"])
 
 
 def _short(layer: str) -> str:

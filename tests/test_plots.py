@@ -16,7 +16,6 @@ from deepinside.plots import (
     draw_strip,
     draw_traces,
     heat,
-    to_tensorboard,
 )
 from deepinside.tiles import letter_sizes, sheet
 from deepinside.words import scored
@@ -92,12 +91,11 @@ def test_long_captions_are_cut() -> None:
     assert short.size == long.size
 
 
-def test_sheet_holds_all_and_goes_to_tensorboard() -> None:
+def test_sheet_holds_all() -> None:
     tiles = [Image.new("RGB", (10 + i, 20), (i, 0, 0)) for i in range(5)]
     overview = sheet(tiles, 2)
     assert overview.size == (12 + 13 + 3 * 8, 3 * 28 + 8)
     assert overview.getpixel((8, 8 + 2 * 28)) == (4, 0, 0)
-    assert to_tensorboard(overview).shape == (3, overview.height, overview.width)
 
 
 def test_very_long_pictures_stay_on_the_sheet() -> None:

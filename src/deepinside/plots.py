@@ -175,11 +175,6 @@ def draw_reconstructions(frame: Tensor, reconstructions: Mapping[str, Tensor], c
     return panel([("picture", _tile(_pixels(frame))), *tiles], caption)
 
 
-def to_tensorboard(picture: Image.Image) -> Tensor:
-    """uint8 (3, H, W)"""
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
 def _pixels(frame: Tensor) -> Pixels:
     return frame.permute(1, 2, 0).cpu().numpy()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
@@ -15,7 +16,6 @@ from deepinside.config import AnalyseConfig
 from deepinside.errors import UserError
 from deepinside.events import Curves, read_scalars
 from deepinside.files import write_json
-from deepinside.plots import to_tensorboard
 from deepinside.progress import Bar
 from deepinside.provenance import FILE, provenance
 from deepinside.report.comparison_report import write_comparison
@@ -162,7 +162,7 @@ def _log(
         sheets["class_models"] = draw_class_models(comparison.labels, models)
         for name, sheet in sheets.items():
             if sheet:
-                writer.add_image(f"compare/{name}", to_tensorboard(sheet))
+                writer.add_image(f"compare/{name}", np.array(sheet), dataformats="HWC")
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
