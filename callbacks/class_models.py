@@ -8,7 +8,6 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.ascent_progress import AscentProgress
 from callbacks.class_model_growth import add_column, keep_last, last_found
 from callbacks.class_model_pages import show_class_models
 from callbacks.class_model_store import (
@@ -30,6 +29,7 @@ from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
+from deepinside.progress import Bar
 
 
 class ClassModels(Monitor):
@@ -72,7 +72,7 @@ class ClassModels(Monitor):
             self.objectives.append(self.settings.compare)
         self.kept, self.last = Looks(None), Looks(None)
         self.strips = {"looks": self.kept, "last": self.last}
-        self.bar: AscentProgress | None = None
+        self.bar: Bar | None = None
         self.found: list[Found] = []
         self.judged: dict[tuple[int, str], Judgement] = {}
         self.results: list[dict[str, Any]] = []
@@ -113,9 +113,8 @@ class ClassModels(Monitor):
         if mine:
             frames = self.settings.frames if self.folder else 0
             self.bar = self._open_bar(trainer, len(mine))
-            on_step = self.bar.advance if self.bar else None
             settings = self._with_steps(self.settings.steps, trainer)
-            found = find_class_models(convnet, mine, settings, frames=frames, on_step=on_step)
+            found = find_class_models(convnet, mine, settings, frames=frames, on_step=self._advance)
             self._close_bar()
             self._take(convnet, found)
         ordered = self._show(trainer, convnet)
@@ -142,9 +141,13 @@ class ClassModels(Monitor):
         self.store = Store(self.folder / "found", fingerprint(convnet_of(pl_module, self.given), self.settings))
         self.bar = self._open_bar(trainer, -(-len(self.classes) // trainer.world_size) * len(self.objectives))
 
-    def _open_bar(self, trainer: Trainer, classes: int) -> AscentProgress | None:
-        shows = self.progress and trainer.is_global_zero
-        return AscentProgress(classes, chosen_numbers(self.settings).steps) if shows else None
+    def _open_bar(self, trainer: Trainer, classes: int) -> Bar | None:
+        return Bar("class models", classes, "classes") if self.progress and trainer.is_global_zero else None
+
+    def _advance(self, classes: int, steps: int) -> None:
+        """After every step, so that progress shows within batches, too."""
+        if self.bar:
+            self.bar.advance(classes * steps / chosen_numbers(self.settings).steps)
 
     def _close_bar(self) -> None:
         if self.bar:
@@ -181,7 +184,7 @@ class ClassModels(Monitor):
                 self.settings,
                 objective=objective,
                 frames=self.settings.frames,
-                on_step=self.bar.advance if self.bar else None,
+                on_step=self._advance,
             )
             if told := told_diverged(found, convnet, self.settings):
                 raise UserError(told)

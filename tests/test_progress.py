@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from callbacks import progress as trainer_progress
-from callbacks.ascent_progress import AscentProgress
 from deepinside import progress
 from deepinside.config import TrainerConfig
 from deepinside.launch import make_trainer
@@ -41,15 +40,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_time_left_counts_what_was_done_now(clock: Clock) -> None:
-    shown = AscentProgress(20, 10)
+    shown = Bar("class models", 20, "classes")
     shown.skip(10)
-    shown.advance(4, 5)
+    shown.advance(2.0)
     clock.now = 11.0
-    assert shown.bar.told() == "12 of 20 classes, about 44 s left"  # 2 of the 10 missing took 11 s
-    shown.advance(4, 1)
-    shown.advance(4, 4)
+    assert shown.told() == "12 of 20 classes, about 44 s left"  # 2 of the 10 missing took 11 s
+    shown.advance(0.4)
+    shown.advance(1.6)
     clock.now = 22.0
-    assert shown.bar.told() == "14 of 20 classes, about 33 s left"
+    assert shown.told() == "14 of 20 classes, about 33 s left"
     shown.close()
 
 
