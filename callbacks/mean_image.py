@@ -29,13 +29,7 @@ class MeanImage(Callback):
         self.total, self.images = torch.zeros(1, dtype=torch.int64), 0
 
     def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         readable = batch["image"][batch["label"] != UNREADABLE]
         if not len(readable):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from callbacks.gathering import gather, log_picture, panel_file, save_picture
 from deepinside.attribution.deconvnet import deconvnet
-from deepinside.attribution.relation import LayerRelation, relation, summarise
+from deepinside.attribution.relation import LayerRelation, merge, relation, summarise
 from deepinside.attribution.saliency import saliency
 from deepinside.classifier import Classifier
 from deepinside.data.transforms import centre_crop
@@ -47,13 +47,7 @@ class Relation(Callback):
             raise UserError("Relation works on deepinside's Classifier alone")
 
     def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         assert isinstance(pl_module, Classifier)
         self.found += [relate(pl_module.convnet, picture) for picture in batch["pictures"]]
@@ -126,14 +120,12 @@ def kinds(layers: Sequence[LayerRelation]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for kind in dict.fromkeys(layer.kind for layer in layers):
         same = [layer for layer in layers if layer.kind == kind]
-        differences = [layer.difference for layer in same if layer.difference is not None]
-        gates = sum(layer.gates for layer in same)
-        disagree = sum((layer.disagreement or 0) * layer.gates for layer in same)
+        row = merge(same)
         table[kind] = {
             "layers": len(same),
-            "rule": same[0].rule,
-            "difference": max(differences) if differences else None,
-            "disagreement": disagree / gates if gates else None,
+            "rule": row.rule,
+            "difference": row.difference,
+            "disagreement": row.disagreement if row.gates else None,
         }
     return table
 

@@ -1,7 +1,7 @@
 """DeconvNet against back-prop, layer by layer (paper, section 4): equal but for the rectifiers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -115,13 +115,14 @@ def _back_prop(step: Step, arrived: Tensor) -> Tensor:
 
 
 def summarise(relations: Sequence[Sequence[LayerRelation]]) -> list[LayerRelation]:
-    """The tables of several pictures as one: the largest difference, the disagreement over all their gates."""
-    together = []
-    for same in zip(*relations, strict=True):
-        differences = [row.difference for row in same if row.difference is not None]
-        gates = sum(row.gates for row in same)
-        share = sum((row.disagreement or 0) * row.gates for row in same) / max(gates, 1)
-        first, disagreement = same[0], share if same[0].disagreement is not None else None
-        largest = max(differences) if differences else None
-        together.append(LayerRelation(first.layer, first.kind, first.rule, largest, disagreement, gates))
-    return together
+    """The tables of several pictures as one."""
+    return [merge(same) for same in zip(*relations, strict=True)]
+
+
+def merge(same: Sequence[LayerRelation]) -> LayerRelation:
+    """Several of a kind as the first of them: the largest difference, the disagreement over all their gates."""
+    gates = sum(row.gates for row in same)
+    share = sum((row.disagreement or 0) * row.gates for row in same) / max(gates, 1)
+    largest = max((row.difference for row in same if row.difference is not None), default=None)
+    disagreement = share if same[0].disagreement is not None else None
+    return replace(same[0], difference=largest, disagreement=disagreement, gates=gates)
