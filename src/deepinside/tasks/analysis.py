@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks import gather, progress, spread
 from deepinside.classifier import Classifier
-from deepinside.config import AnalyseConfig, TrainerConfig
+from deepinside.config import AnalyseConfig, DataConfig, TrainerConfig
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.folder import PictureFiles
 from deepinside.data.module import PictureData
@@ -60,9 +60,16 @@ def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callb
         source = ChosenPictures(split, spread(count, len(split)))
     if not len(source):
         raise UserError(f"task={config.task} has no pictures to look at: {config.task}.images={count}")
-    check_readable(source)
     one_by_one = replace(config.data, batch_size=1)  # the looks take the time: let progress show
-    data = PictureData(one_by_one, module.convnet, val=source)
+    return predict(config, module, out, callback, source, one_by_one)
+
+
+def predict(
+    config: AnalyseConfig, module: Classifier, out: Path, callback: Callback, source: PictureSource, batches: DataConfig
+) -> list[str]:
+    """Runs predict over a source, in batches as the last argument says; returns which pictures were unreadable."""
+    check_readable(source)
+    data = PictureData(batches, module.convnet, val=source)
     trainer = make_trainer(
         enough(config.trainer, len(source)),
         out,

@@ -7,27 +7,25 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from callbacks import ClassModels, MeanImage, gather, progress, spread
+from callbacks import ClassModels, MeanImage, spread
 from callbacks.class_model_pages import class_model_table
 from callbacks.class_model_store import check_judge, chosen_numbers
 from callbacks.mean_image import load_mean_image
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
-from deepinside.data.module import PictureData
 from deepinside.data.picture import find_classes
-from deepinside.data.source import check_readable, open_split
+from deepinside.data.source import open_split
 from deepinside.errors import UserError
 from deepinside.launch import if_stopped, make_trainer
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
 from deepinside.result_tables import print_table
-from deepinside.tasks.analysis import enough, shows, start
+from deepinside.tasks.analysis import enough, predict, shows, start
 
 
 def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
     """Devices share the classes as predict batches."""
-
     settings, known = config.class_models, module.convnet.classes
     if settings.compare and settings.compare == chosen_numbers(settings).objective:
         raise UserError(f"class_models.compare={settings.compare} is what is maximised already: name the other one")
@@ -35,8 +33,8 @@ def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[st
     if not classes:
         raise UserError("task=class_model has no class to show: class_models.count=0; give classes=all or their names")
     judge = open_judge(config, module.convnet, classes)
-    mean, progress = open_mean_image(config, module), config.trainer.enable_progress_bar
-    callback = ClassModels(settings, classes, out, mean_image=mean, judge=judge, progress=progress)
+    mean, shown = open_mean_image(config, module), config.trainer.enable_progress_bar
+    callback = ClassModels(settings, classes, out, mean_image=mean, judge=judge, progress=shown)
     trainer = make_trainer(enough(config.trainer, len(classes)), out, [callback], own_samplers=False)
     if trainer.world_size > len(classes):
         raise UserError(f"trainer.devices: {trainer.world_size} processes cannot share {len(classes)} classes")
@@ -59,7 +57,7 @@ def _how_many_are_kept(callback: ClassModels, classes: list[int]) -> str:
 
 
 def open_judge(config: AnalyseConfig, convnet: ConvNet, classes: list[int]) -> ConvNet | None:
-
+    """The other net that is asked whether it sees the classes, if one is named. Raises UserError."""
     settings = config.class_models
     if settings.judge is None:
         if settings.judge_name:
@@ -100,14 +98,5 @@ def mean_image(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str
     source = open_split(config.data, "train", config.seed, shows(config))
     own = mean_image_file(config) if config.data.limit is None else None
     callback = MeanImage(own or out / "mean_image.pt", out)
-    data = PictureData(config.data, module.convnet, val=source)
-    trainer = make_trainer(
-        enough(config.trainer, len(source)),
-        out,
-        [callback, *progress(config.trainer.enable_progress_bar)],
-        own_samplers=True,
-    )
-    check_readable(source)
-    start(config, out)
-    trainer.predict(module, data, return_predictions=False)
-    return callback.results | {"unreadable": sorted(gather(list(data.unreadable)))}
+    unreadable = predict(config, module, out, callback, source, config.data)
+    return callback.results | {"unreadable": unreadable}

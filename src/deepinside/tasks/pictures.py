@@ -37,7 +37,6 @@ def sanity(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, An
 
 def relation(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
     """Of the photographs `images`, or of pictures spread over the validation split."""
-
     callback = Relation(out)
     unreadable = look_at_pictures(config, module, out, callback, config.relation.images)
     if callback.results:
