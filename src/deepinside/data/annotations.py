@@ -4,6 +4,7 @@ import csv
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,7 +25,7 @@ def read_voc_xml(path: Path) -> tuple[str, tuple[int, int], list[tuple[str, Box]
         root = ElementTree.parse(path).getroot()
         height, width = (int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
         edges = [f"bndbox/{edge}" for edge in ("xmin", "ymin", "xmax", "ymax")]
-        objects = [(_text(o, "name"), _half_open([_text(o, edge) for edge in edges])) for o in root.iter("object")]
+        objects = [(_text(o, "name"), half_open(_text(o, edge) for edge in edges)) for o in root.iter("object")]
     except (ElementTree.ParseError, ValueError) as error:
         raise UserError(f"{path}: not a VOC annotation: {error}") from error
     return root.findtext("filename") or "", (height, width), objects
@@ -104,10 +105,10 @@ def _parse_prediction(prediction: str) -> list[tuple[str, Box]]:
     words = prediction.split()
     if len(words) % 5:
         raise ValueError(f"{len(words)} words, not a multiple of 5")
-    return [(words[i], _half_open(words[i + 1 : i + 5])) for i in range(0, len(words), 5)]
+    return [(words[i], half_open(words[i + 1 : i + 5])) for i in range(0, len(words), 5)]
 
 
-def _half_open(edges: list[str]) -> Box:
+def half_open(edges: Iterable[str | int]) -> Box:
     """xmin, ymin, xmax, ymax as ILSVRC counts them (0-based, inclusive) -> half-open edges.
 
     The same as boxes.from_inclusive, for plain numbers: LOC_train_solution.csv has half a million boxes.

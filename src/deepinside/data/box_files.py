@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from deepinside.data.annotations import Box, read_solution_csv, read_voc_xml
+from deepinside.data.annotations import Box, half_open, read_solution_csv, read_voc_xml
 from deepinside.data.folder import contents
 from deepinside.data.ilsvrc import fit_boxes, imagenet_wnids
 from deepinside.data.picture import UnreadablePicture
@@ -92,8 +92,8 @@ def _boxed(name: str, objects: Sequence[tuple[str, Box]], size: tuple[int, int] 
 
 def _read_localization(path: Path) -> list[BoxedPicture]:
     edges: dict[str, list[Box]] = {}
-    for name, (x0, y0, x1, y1) in _rows(path, "path,x0,y0,x1,y1", 4):
-        edges.setdefault(name, []).append((min(x0, x1), min(y0, y1), max(x0, x1) + 1.0, max(y0, y1) + 1.0))
+    for name, box in _rows(path, "path,x0,y0,x1,y1", 4):
+        edges.setdefault(name, []).append(half_open(box))
     sizes, labels = path.with_name(SIZES), path.with_name(LABELS)
     size_of = {name: (h, w) for name, (w, h) in _rows(sizes, "path,width,height", 2)} if sizes.is_file() else {}
     label_of = {name: number for name, (number,) in _rows(labels, "path,number", 1)} if labels.is_file() else {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from deepinside.data.annotations import read_voc_xml
-from deepinside.data.folder import walk
+from deepinside.data.folder import file_names
 from deepinside.data.ilsvrc import ILSVRC
 from deepinside.doctor.finding import OK, WARN, Finding
 from deepinside.doctor.pictures import spread_evenly
@@ -27,7 +27,7 @@ ODD = {
 def check_boxes(split: str, source: ILSVRC, count: int, advance: Callable[[float], None]) -> list[Finding]:
     """How many pictures have boxes, and what is odd in `count` of the XMLs."""
     folder = source.tree.annotations
-    stems = _stems(folder)
+    stems = {name.removesuffix(".xml") for name in file_names(folder) if name.endswith(".xml")}
     if not stems:
         return [_without_xmls(split, source)]
     annotated = [(i, stem) for i in range(len(source)) if (stem := _stem_of(source, i, stems))]
@@ -88,16 +88,6 @@ def _state(split: str, annotated: int, total: int) -> tuple[str, str]:
     if split == "train" or annotated == total:
         return OK, ""
     return WARN, "pictures without a box count for the classification alone; fetch the missing XMLs"
-
-
-def _stems(folder: Path) -> set[str]:
-    """Paths of the XMLs relative to the folder, without their ending."""
-    found: set[str] = set()
-    for place, files in walk(folder):
-        below = os.path.relpath(place, folder).replace(os.sep, "/")
-        prefix = "" if below == "." else f"{below}/"
-        found.update(f"{prefix}{name[:-4]}" for name in files if name.endswith(".xml"))
-    return found
 
 
 def _stem_of(source: ILSVRC, i: int, stems: set[str]) -> str | None:

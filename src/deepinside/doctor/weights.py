@@ -1,7 +1,6 @@
 """Which weights load, and what is in torch's cache."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -83,7 +82,7 @@ def _compare(weights: Classes, data: Classes) -> Finding:
 def _exist(model: ModelConfig) -> bool:
     """Whether net and weights exist by name: else it is a mistake in the arguments."""
     in_zoo = model.name in zoo.list_models(module=zoo)
-    members: Sequence[str] = [*zoo.get_model_weights(model.name).__members__, "DEFAULT"] if in_zoo else []
+    members = zoo.get_model_weights(model.name).__members__ if in_zoo else ()  # DEFAULT is one
     known = model.weights == "none" or model.weights in members or Path(model.weights).is_file()
     return known and (in_zoo or model.name in OWN_NETS)
 

@@ -11,16 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
 from deepinside.boxes import mask_to_box, scale_boxes, whole_box
-from deepinside.localisation.graph import Array, Pairwise
+from deepinside.localisation.graph import Array, Mask, Pairwise
 from deepinside.localisation.graph_cut import contrast_weights, min_cut
 from deepinside.localisation.presets import Evidence
-
-Mask = NDArray[np.bool_]
 
 
 def evidence_boxes(
