@@ -16,6 +16,7 @@ from deepinside.tiles import sheet
 from deepinside.words import counted, scored
 
 PAGE = 100  # class models on a contact sheet
+ROWS = 40  # of the table on the terminal
 TRACED = 20  # classes in the figure of traces
 
 
@@ -64,12 +65,12 @@ def show_class_models(
         writer.add_text(f"{tag}/table", _markdown(results), trainer.global_step)
 
 
-def class_model_table(results: Sequence[dict[str, Any]], rows: int = 40) -> Table:
-    """For the terminal: the first `rows` classes."""
-    hidden = len(results) - rows
-    title = counted(len(results), "class model") + (f", the first {rows}; metrics.json has all" if hidden > 0 else "")
+def class_model_table(results: Sequence[dict[str, Any]]) -> Table:
+    """For the terminal: the first ROWS classes."""
+    more = f", the first {ROWS}; metrics.json has all" if len(results) > ROWS else ""
+    title = counted(len(results), "class model") + more
     table = Table(title=title, title_justify="left")
-    cells = [_cells(line) for line in results[:rows]]
+    cells = [_cells(line) for line in results[:ROWS]]
     for column in cells[0]:
         table.add_column(column, justify="left" if column == "class" else "right")
     for line in cells:

@@ -22,6 +22,7 @@ STRIP = 112  # height of a film strip's columns, pixels
 LEGEND = 160  # room for a name beside the traces, pixels
 TRUTH_COLOUR, GUESS_COLOUR = (46, 204, 113), (255, 82, 54)
 OBJECT_COLOUR, BACKGROUND_COLOUR, LINE_COLOUR = (255, 214, 10), (64, 156, 255), (90, 220, 230)
+BRIGHT = 0.995  # quantile of a map that is drawn as bright as what is above it
 SPARSE = 0.03  # seeds that cover less of the picture are drawn three pixels wide
 
 Pixels = NDArray[np.uint8]
@@ -47,21 +48,21 @@ class Explanation:
     coverage: Tensor | None = None
 
 
-def heat(saliency: Tensor, quantile: float = 0.995) -> Pixels:
-    """(H, W) >= 0 -> uint8 (H, W, 3): magma over [0, the quantile]: single bright pixels do not darken the rest."""
-    coloured = colormaps["magma"](_scaled(saliency, quantile).cpu().numpy())[..., :3]
+def heat(saliency: Tensor) -> Pixels:
+    """(H, W) >= 0 -> uint8 (H, W, 3): magma over [0, a high quantile]: single bright pixels do not darken the rest."""
+    coloured = colormaps["magma"](_scaled(saliency).cpu().numpy())[..., :3]
     return np.asarray(coloured * 255).astype(np.uint8)
 
 
-def grey_map(saliency: Tensor, quantile: float = 0.995) -> Pixels:
+def grey_map(saliency: Tensor) -> Pixels:
     """The same map uncoloured: uint8 (H, W)."""
-    return np.asarray((_scaled(saliency, quantile) * 255).round().to(torch.uint8).cpu().numpy())
+    return np.asarray((_scaled(saliency) * 255).round().to(torch.uint8).cpu().numpy())
 
 
-def _scaled(saliency: Tensor, quantile: float) -> Tensor:
-    """(H, W) >= 0 -> [0, 1], the quantile and what is above it at 1."""
+def _scaled(saliency: Tensor) -> Tensor:
+    """(H, W) >= 0 -> [0, 1], the quantile BRIGHT and what is above it at 1."""
     # torch 2.11 has no quantile of more than 2^24 values
-    top = float(np.quantile(saliency.float().cpu(), quantile)) or float(saliency.max()) or 1.0
+    top = float(np.quantile(saliency.float().cpu(), BRIGHT)) or float(saliency.max()) or 1.0
     return (saliency / top).clamp(0, 1)
 
 
@@ -162,7 +163,7 @@ def draw_traces(traces: Sequence[tuple[str, Tensor]]) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def signed_grey(reconstruction: Tensor, quantile: float = 0.995) -> Pixels:
+def signed_grey(reconstruction: Tensor, quantile: float = BRIGHT) -> Pixels:
     """(3, H, W) -> uint8 (H, W, 3): 0 is mid-grey, +- the quantile of |R| white and black in each channel."""
     magnitude = reconstruction.abs().float()
     top = float(np.quantile(magnitude.cpu(), quantile)) or float(magnitude.max()) or 1.0

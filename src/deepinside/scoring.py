@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,5 +114,5 @@ def _best_pair(hits: Tensor) -> tuple[int, int, int]:
 
 
 def _row(name: str, values: Tensor) -> dict[str, Any]:
-    draws = torch.cat([torch.from_numpy(chunk) for chunk in resampled_means(values.double().numpy())])
-    return {"box": name, "accuracy": float(values.double().mean()), "interval": list(interval(draws.numpy()))}
+    draws = np.concatenate(list(resampled_means(values.double().numpy())))
+    return {"box": name, "accuracy": float(values.double().mean()), "interval": list(interval(draws))}

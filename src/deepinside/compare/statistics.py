@@ -52,9 +52,9 @@ def paired_differences(first: Values, this: Values, lower_is_better: list[bool],
     return [Difference(float(d), float(low), float(high), _mcnemar(a, b, error)) for a, b, error, d, low, high in rows]
 
 
-def mean_interval(values: Values, seed: int = 0) -> tuple[float, float, float]:
+def mean_interval(values: Values) -> tuple[float, float, float]:
     """The mean of (N,), N >= 2, and its 95% percentile-bootstrap interval."""
-    [found] = paired_differences(np.zeros((1, len(values))), values[None], [False], seed)
+    [found] = paired_differences(np.zeros((1, len(values))), values[None], [False])
     return found.difference, found.low, found.high
 
 

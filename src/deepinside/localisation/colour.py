@@ -17,6 +17,7 @@ _I, _J = np.triu_indices(3)
 _EYE = np.eye(3)
 _TWICE = np.where(_I == _J, 1.0, 2.0)  # off-diagonal products occur twice in x' P x
 _SQUARE = np.array([[4, 5, 6], [5, 7, 8], [6, 8, 9]])  # where the monomials hold x x'
+_EM_STEPS = 10
 _BLOCK = 8192  # pixels evaluated at a time: what lies between then stays in the cache
 
 
@@ -51,12 +52,12 @@ def log_density(features: Floats, mixture: Array, uniform: float = 0.0) -> Float
     return out
 
 
-def fit_mixtures(samples: Sequence[Floats], components: int, iterations: int = 10, variance: float = 1e-6) -> Array:
+def fit_mixtures(samples: Sequence[Floats], components: int, variance: float = 1e-6) -> Array:
     """Fit a full-covariance mixture to each of some samples of colours, all at once, which takes less time than one by
     one: monomials (10, n_m), n_m >= 1 -> coefficients (M, K, 10).
 
     Row k holds the coefficients of log(pi_k N(x; m_k, S_k)) for `log_density`. k-means++ start with a fixed seed, then
-    a fixed number of EM steps; `variance` (squared units of RGB) is added to the diagonal of every S_k. With fewer
+    10 EM steps; `variance` (squared units of RGB) is added to the diagonal of every S_k. With fewer
     distinct colours than `components`, the further Gaussians weigh nothing.
     """
     features = np.zeros((len(samples), 10, max((one.shape[1] for one in samples), default=0)))
@@ -65,7 +66,7 @@ def fit_mixtures(samples: Sequence[Floats], components: int, iterations: int = 1
         own[:, : one.shape[1]] = one  # colours beyond its own have monomials of 0: no sum counts them
         nearest = _spread_out_centres(one[1:4], components)
         belongs[nearest, np.arange(len(nearest))] = 1
-    for _ in range(iterations):
+    for _ in range(_EM_STEPS):
         parts = _maximise(parts, features, variance) @ features
         parts -= parts.max(axis=1, keepdims=True)
         np.exp(parts, out=parts)

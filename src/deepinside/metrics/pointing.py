@@ -13,11 +13,11 @@ def highest_point(saliency: Tensor, size: tuple[int, int]) -> tuple[float, float
     return (column + 0.5) * size[1] / saliency.shape[-1], (row + 0.5) * size[0] / saliency.shape[-2]
 
 
-def points_at(point: tuple[float, float], truth: Tensor, tolerance: float = TOLERANCE) -> bool:
-    """Whether the point (x, y) lies in one of the boxes (M, 4), M > 0, or within `tolerance` pixels of it."""
+def points_at(point: tuple[float, float], truth: Tensor) -> bool:
+    """Whether the point (x, y) lies in one of the boxes (M, 4), M > 0, or within TOLERANCE pixels of it."""
     at = truth.new_tensor(point)
     beside = torch.maximum(truth[:, :2] - at, at - truth[:, 2:]).clamp(min=0)
-    return bool(beside.norm(dim=1).min() <= tolerance)
+    return bool(beside.norm(dim=1).min() <= TOLERANCE)
 
 
 def pixel_cover(boxes: Tensor, size: tuple[int, int]) -> Tensor:

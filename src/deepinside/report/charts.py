@@ -58,12 +58,12 @@ def line_chart(title: str, series: Sequence[Series], percent: bool = False, alon
     )
 
 
-def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
-    """At most `most` points: means of equal stretches; the last point stays, finite values only."""
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most MOST_POINTS: means of equal stretches; the last point stays, finite values only."""
     points = [(x, y) for x, y in points if math.isfinite(y)]
-    if len(points) <= most:
+    if len(points) <= MOST_POINTS:
         return points
-    bounds = [round(i * (len(points) - 1) / (most - 1)) for i in range(most)]
+    bounds = [round(i * (len(points) - 1) / (MOST_POINTS - 1)) for i in range(MOST_POINTS)]
     means = [
         (sum(x for x, _ in points[a:b]) / (b - a), sum(y for _, y in points[a:b]) / (b - a))
         for a, b in pairwise(bounds)
