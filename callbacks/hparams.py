@@ -4,8 +4,7 @@ import time
 from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -17,7 +16,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import custom_scalars
 
 from deepinside.config import TrainConfig
-from deepinside.config.options import options
+from deepinside.config.options import kinds_of, options
 
 # The event files that are written here: a run that goes on replaces them. TensorBoard reads a folder's files in the
 # order of their names and may leave a file for good once there is a later one: the curves' must not come before this.
@@ -147,7 +146,7 @@ def compared(config: TrainConfig) -> Iterator[tuple[str, Any, Any]]:
 
 def _declare(key: str, option: Any) -> api_pb2.HParamInfo:
     """A column of the table: by the field, not by the value, so that every run declares the same."""
-    kinds = {*get_args(option.type)} - {type(None)} if isinstance(option.type, UnionType) else {option.type}
+    kinds = kinds_of(option.type) - {type(None)}
     info = api_pb2.HParamInfo(name=key, description=option.metadata["doc"], type=api_pb2.DATA_TYPE_STRING)
     if kinds == {bool}:
         info.type = api_pb2.DATA_TYPE_BOOL

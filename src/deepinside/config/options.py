@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from numbers import Integral, Real
+from types import UnionType
 from typing import Any, cast, get_args, get_origin
 
 from deepinside.errors import UserError, did_you_mean
@@ -19,7 +20,7 @@ def option(default: Any, doc: str, choices: Sequence[str] = (), low: float = -ma
 
 def complaint(f: Field[Any], value: Any) -> str:
     """What is wrong with a field's value, to be read after `key=value`; "" if nothing is."""
-    kinds, choices = _kinds(f.type), f.metadata["choices"]
+    kinds, choices = kinds_of(f.type), f.metadata["choices"]
     if value is None:
         return "" if kinds & {type(None), Any} else "must have a value"
     if choices and value not in choices:
@@ -37,10 +38,10 @@ def complaint(f: Field[Any], value: Any) -> str:
     return ""
 
 
-def _kinds(annotation: Any) -> set[Any]:
+def kinds_of(annotation: Any) -> set[Any]:
     """list[float] | None -> {list, float, NoneType}"""
     parts = get_args(annotation)
-    return {get_origin(annotation)}.union(*map(_kinds, parts)) if parts else {annotation}
+    return {get_origin(annotation)}.union(*map(kinds_of, parts)) - {UnionType} if parts else {annotation}
 
 
 class Section:
