@@ -78,7 +78,8 @@ def _user_layers(schema: type[SharedConfig], arguments: Sequence[str]) -> Iterat
                 yield path, _read_yaml(Path(path))
         else:
             pairs.append(argument)
-            _check_key(schema, key)
+            if key not in _valid_keys(schema):
+                raise UserError(f"config error: {_unknown(schema, key)}")
     for pair in pairs:
         key, _, value = pair.partition("=")
         try:
@@ -144,11 +145,6 @@ def _valid_keys(schema: type[SharedConfig]) -> set[str]:
 
 def _sections(schema: type[SharedConfig]) -> set[str]:
     return {f.name for f in fields(schema) if is_dataclass(f.type)}
-
-
-def _check_key(schema: type[SharedConfig], key: str) -> None:
-    if key not in _valid_keys(schema):
-        raise UserError(f"config error: {_unknown(schema, key)}")
 
 
 def _unknown(schema: type[SharedConfig], key: str) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 
 from deepinside.class_model.parameterisation import Fourier, Parameterisation, Pixels
@@ -48,10 +47,7 @@ PARAMETERISATIONS: dict[str, Callable[[float], Parameterisation]] = {
     "pixels": lambda decay: Pixels(),
     "fourier": Fourier,
 }
-OPTIMISERS: dict[str, Callable[[list[Tensor], float], Optimizer]] = {
-    "adam": lambda parameters, lr: Adam(parameters, lr=lr),
-    "sgd": lambda parameters, lr: SGD(parameters, lr=lr, momentum=0.9),
-}
+OPTIMISERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "sgd": partial(SGD, momentum=0.9)}
 
 
 def preset(name: str, **numbers: Any) -> dict[str, Any]:
@@ -75,17 +71,13 @@ def preset(name: str, **numbers: Any) -> dict[str, Any]:
         "objective": chosen.objective,
         "regulariser": penalty + total_variation(chosen.tv) if chosen.tv else penalty,
         "transform": _transform(chosen),
-        "optimiser": partial(_optimiser, chosen.optimiser, chosen.lr),
+        "optimiser": partial(OPTIMISERS[chosen.optimiser], lr=chosen.lr),
         "steps": chosen.steps,
         "ramp": chosen.ramp,
         "octaves": chosen.octaves,
         "tolerance": chosen.tolerance,
         "patience": chosen.patience,
     }
-
-
-def _optimiser(name: str, lr: float, parameters: list[Tensor]) -> Optimizer:
-    return OPTIMISERS[name](parameters, lr)
 
 
 def _transform(chosen: Numbers) -> Transform | None:
