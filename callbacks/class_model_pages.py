@@ -10,7 +10,7 @@ from rich.table import Table
 
 from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import slug
-from callbacks.gathering import log_picture, save_picture, writers
+from callbacks.gathering import show_picture, writers
 from deepinside.plots import draw_class_model, draw_strip, draw_traces
 from deepinside.tiles import sheet
 from deepinside.words import counted, scored
@@ -43,14 +43,12 @@ def show_class_models(
     for name, item, tile in zip(names, found, tiles, strict=True):
         file = f"{slug(item.index, name)}.png"
         # One tag for all classes, with the class's index as the step: the slider goes through them.
-        log_picture(trainer, f"{tag}/pictures", tile, item.index)
-        save_picture(tile, folder / "pictures" / file)
+        show_picture(trainer, f"{tag}/pictures", tile, folder / "pictures" / file, item.index)
         if len(item.frames):
             frames = [frame.permute(1, 2, 0).numpy() for frame in item.film(mean)]
             columns = dict(zip(item.film_titles(steps), frames, strict=True))  # one for all after an early end
             film = draw_strip(list(columns.items()), name)
-            log_picture(trainer, f"{tag}/films", film, item.index)
-            save_picture(film, folder / "films" / file)
+            show_picture(trainer, f"{tag}/films", film, folder / "films" / file, item.index)
     some = list(zip(names, found, strict=True))[:TRACED]
     _show(trainer, tag, folder, "traces", draw_traces([(name, f.traces) for name, f in some]))
     if compared:
@@ -79,9 +77,7 @@ def class_model_table(results: Sequence[dict[str, Any]]) -> Table:
 
 
 def _show(trainer: Trainer, tag: str, folder: Path | None, name: str, picture: Image.Image) -> None:
-    log_picture(trainer, f"{tag}/{name}", picture)
-    if folder is not None:
-        save_picture(picture, folder / f"{name}.png")
+    show_picture(trainer, f"{tag}/{name}", picture, folder and folder / f"{name}.png")
 
 
 def _caption(line: dict[str, Any]) -> str:

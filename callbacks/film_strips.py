@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from callbacks.gathering import log_picture, save_picture
+from callbacks.gathering import show_picture
 from deepinside.files import replacing
 from deepinside.plots import Pixels, draw_strip
 
@@ -104,6 +104,4 @@ def show_strips(
     for key, (name, caption) in captions.items():
         found = [(heading, draw(arrays[key])) for heading, arrays in read if key in arrays]
         strip = draw_strip([*([first[key]] if key in first else []), *found], caption)
-        log_picture(trainer, f"{tag}/{name}", strip)
-        if folder is not None:
-            save_picture(strip, folder / f"{name}.png")
+        show_picture(trainer, f"{tag}/{name}", strip, folder and folder / f"{name}.png")

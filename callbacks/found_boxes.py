@@ -8,7 +8,7 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
-from callbacks.gathering import gather, log_picture, panel_file, save_picture, spread
+from callbacks.gathering import gather, panel_file, save_picture, show_picture, spread
 from callbacks.outcomes import Rows, find
 from deepinside.classifier import Classifier
 from deepinside.config import LocalisationConfig
@@ -58,8 +58,7 @@ class FoundBoxes(Callback):
         write_csv(self.folder / "predictions.csv", (row for _, rows, _ in found for row in rows))
         if panels := [panel for _, _, panel in found if panel is not None]:
             overview = sheet(panels, min(2, len(panels)))
-            log_picture(trainer, "localisation/pictures", overview)
-            save_picture(overview, self.folder / "sheet.png")
+            show_picture(trainer, "localisation/pictures", overview, self.folder / "sheet.png")
 
 
 def _first(index: int, row: dict[str, Any], classes: Classes) -> dict[str, Any]:

@@ -46,10 +46,12 @@ def writers(trainer: Trainer) -> list[Any]:
     return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
-def log_picture(trainer: Trainer, tag: str, picture: Image.Image, step: int | None = None) -> None:
-    """step: None is the training's own."""
+def show_picture(trainer: Trainer, tag: str, picture: Image.Image, file: Path | None, step: int | None = None) -> None:
+    """In TensorBoard, and in a file if one is given. step: None is the training's own."""
     for writer in writers(trainer):
         writer.add_image(tag, np.array(picture), trainer.global_step if step is None else step, dataformats="HWC")
+    if file is not None:
+        save_picture(picture, file)
 
 
 def log_numbers(trainer: Trainer, numbers: dict[str, float], step: int | None = None) -> None:

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.gathering import log_picture, save_picture
+from callbacks.gathering import show_picture
 from deepinside.data.views import UNREADABLE
 from deepinside.errors import UserError, first_line
 from deepinside.files import replacing
@@ -51,8 +51,7 @@ class MeanImage(Callback):
             with replacing(self.file) as part:
                 torch.save({"mean": mean, "images": images}, part)
             picture = draw_class_model((mean * 255).round().to(torch.uint8), f"mean of {images} training pictures")
-            log_picture(trainer, "mean_image", picture)
-            save_picture(picture, self.folder / "mean_image.png")
+            show_picture(trainer, "mean_image", picture, self.folder / "mean_image.png")
 
 
 def _sum(trainer: Trainer, values: Tensor) -> Tensor:

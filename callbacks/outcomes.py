@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from PIL import Image
 from torch import Tensor
 
-from callbacks.gathering import log_picture, panel_file, save_picture
+from callbacks.gathering import panel_file, save_picture, show_picture
 from callbacks.kept import keep_files, make_record
 from deepinside.attribution.crops import CropSaliency, ten_crops
 from deepinside.boxes import iou, scale_boxes, to_inclusive, to_whole_pixels
@@ -117,9 +117,7 @@ def draw_outcomes(
     drawn = [outcome for outcome in outcomes if outcome.index in pictures and outcome.index in panels]
     if drawn:
         overview = sheet([panels[outcome.index] for outcome in drawn], min(2, len(drawn)))
-        log_picture(trainer, f"{name}/pictures", overview)
-        if folder is not None:
-            save_picture(overview, folder / "sheet.png")
+        show_picture(trainer, f"{name}/pictures", overview, folder and folder / "sheet.png")
     if folder is None:
         return
     for outcome in drawn:

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from callbacks.gathering import gather, log_picture, panel_file, save_picture
+from callbacks.gathering import gather, panel_file, save_picture, show_picture
 from deepinside.attribution.deconvnet import deconvnet
 from deepinside.attribution.relation import LayerRelation, merge, relation, summarise
 from deepinside.attribution.saliency import saliency
@@ -67,10 +67,9 @@ class Relation(Callback):
         if not trainer.is_global_zero:
             return
         overview = sheet(panels, 1 if len(panels) < 4 else 2)
-        log_picture(trainer, "relation/reconstructions", overview)
+        show_picture(trainer, "relation/reconstructions", overview, self.folder / "relation.png")
         for row, panel in zip(rows, panels, strict=True):
             save_picture(panel, panel_file(self.folder, row["index"], row["image"]))
-        save_picture(overview, self.folder / "relation.png")
         write_json(self.folder / "relation.json", self.results)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from callbacks.film_strips import Arrays, Looks, show_strips, shrink, slug
-from callbacks.gathering import gather, log_numbers, log_picture, panel_file, save_picture
+from callbacks.gathering import gather, log_numbers, panel_file, save_picture, show_picture
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.attribution.crops import CROPS, crop_saliency
@@ -115,11 +115,10 @@ class SaliencyMaps(Monitor):
             return
         panels = [draw_explanation(explanation) for _, explanation in shown]
         overview = sheet(panels, min(2, len(panels)))
-        log_picture(trainer, f"{self.name}/pictures", overview)
+        show_picture(trainer, f"{self.name}/pictures", overview, self.folder and self.folder / "sheet.png")
         if self.folder is not None:
             for row, panel in zip(self.results, panels, strict=True):
                 save_picture(panel, panel_file(self.folder, row["index"], row["image"]))
-            save_picture(overview, self.folder / "sheet.png")
 
 
 def _in_order(shown: Shown) -> Shown:

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.table import Table
 
 from callbacks.cascade import Cascaded, judge, summarise
-from callbacks.gathering import gather, log_numbers, log_picture, save_picture
+from callbacks.gathering import gather, log_numbers, show_picture
 from callbacks.outcomes import known_box
 from callbacks.saliency_maps import explain
 from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures, settings_of
@@ -86,9 +86,8 @@ class Randomisation(Callback):
             self.results = summarise(found, stages) | {"seconds": round(time.monotonic() - start, 2)}
             _log_curves(trainer, self.results)
             overview = _draw(found[:DRAWN], stages)
-            log_picture(trainer, "sanity/pictures", overview)
-            if self.folder is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-                save_picture(overview, self.folder / "sheet.png")
+            folder = None if trainer.fast_dev_run else self.folder  # type: ignore[attr-defined]
+            show_picture(trainer, "sanity/pictures", overview, folder and folder / "sheet.png")
 
     on_predict_epoch_end = on_test_epoch_end
 
