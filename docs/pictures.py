@@ -1,7 +1,9 @@
 """The README's pictures: python docs/pictures.py RUN COMPARISON   (folders of results; Chromium takes the screenshots)
 
-RUN is the default run, `python train.py`. Of COMPARISON the figures are shown, no photograph. The two of SqueezeNet are
-sheets of `task=class_model`: docs/benchmarks.md tells the command.
+RUN is the default run, `python train.py`. COMPARISON is `task=compare runs=runs/head,runs/net` of two trainings on
+Imagenette's classes: `data.name=ilsvrc data.root=DIR model.name=squeezenet1_1 model.weights=FILE model.num_classes=10
+name=net`, and the same with `optim.freeze=true name=head`. Its figures are shown, no photograph. The two of SqueezeNet
+are sheets of `task=class_model`: docs/benchmarks.md tells the command.
 """
 
 import shutil
