@@ -34,7 +34,7 @@ class Calls(Generic[T]):
             # Fresh ones: a fork of a process that has threads or a GPU may hang.
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(processes, context, _begin)
-            with _environment(ONE_THREAD):
+            with _environment(ONE_THREAD), _without_interrupts():
                 for _ in range(processes):  # it starts them one by one, as calls come
                     self._pool.submit(_nothing)
 
@@ -96,6 +96,19 @@ def _nothing() -> None:
 def _call(pickled: bytes) -> bytes:
     function, arguments = pickle.loads(pickled)
     return pickle.dumps(function(*arguments))
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started within hear no Ctrl-C from their first moment on; this one hears it at the end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

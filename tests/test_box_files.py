@@ -60,6 +60,9 @@ def test_localization_txt(tmp_path: Path) -> None:
     trees.write(tmp_path / "image_sizes.txt", SIZES)
     trees.write(tmp_path / "class_labels.txt", LABELS)
     assert summary(read_boxes(file)) == summary(read_boxes(tmp_path)) == expected()
+    trees.write(tmp_path / "class_labels.txt", LABELS.replace(",999", ",-1"))
+    with pytest.raises(UserError, match=r"class_labels.txt: val/.*2.JPEG has the class number -1; they count from 0"):
+        read_boxes(file)
 
 
 def test_names_that_repeat_keep_their_folders(tmp_path: Path) -> None:

@@ -235,7 +235,9 @@ def test_help_of_a_task_has_its_keys_alone_and_the_table_has_no_dead_ones() -> N
             "class_models.lam has no effect on task=saliency",
         ),
         ("task=class_model classes=all class_models.every=3", "class_models.every has no effect on task=class_model;"),
+        ("task=class_model classes=all class_models.look_steps=3", "look_steps has no effect on task=class_model;"),
         ("task=compare runs=a,b data.root=x", "data.root has no effect on task=compare;"),
+        ("task=compare runs=a,b seed=1", "seed has no effect on task=compare;"),
         ("task=report model.name=alexnet", "model.name has no effect on task=report;"),
         (
             "task=localise images=x localisation.label_ids=x",
@@ -251,11 +253,13 @@ def test_what_a_task_does_not_heed_is_refused(arguments: str, said: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_what_training_does_not_heed_is_refused() -> None:
+@pytest.mark.parametrize("argument", ["judge=other.pth", "compare=softmax", "mean_image=mean.pt"])
+def test_what_training_does_not_heed_is_refused(argument: str) -> None:
+    key = argument.split("=")[0]
     with pytest.raises(
-        UserError, match=r"class_models.judge has no effect on training; python analyse.py task=class_m"
+        UserError, match=rf"class_models.{key} has no effect on training; python analyse.py task=class_model"
     ):
-        train.main(["trainer.max_epochs=1", "class_models.judge=other.pth"])
+        train.main(["trainer.max_epochs=1", f"class_models.{argument}"])
 
 
 def test_files_may_hold_what_another_task_heeds(tmp_path: Path) -> None:

@@ -179,6 +179,12 @@ def test_each_damage_is_found_and_named(damage: str, tmp_path: Path) -> None:
     assert found[0].fix or state == "ok"
 
 
+def test_a_picture_that_pillow_finds_too_large_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trees.official(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert "3 opened: 3 colour" in next(f for f in look(tmp_path) if f.what == "val: pictures").found
+
+
 def test_layouts_are_told_apart(tmp_path: Path) -> None:
     official = trees.official(tmp_path / "official")
     torchvision = trees.torchvision_tree(tmp_path / "torchvision")

@@ -196,6 +196,8 @@ def test_photographs_that_are_not_there(tmp_path: Path) -> None:
         PictureFiles([str(tmp_path / "*.png")], CLASSES)
     with pytest.raises(UserError, match="no photographs given"):
         PictureFiles([], CLASSES)
+    with pytest.raises(UserError, match=r"no photograph x{300}"):
+        PictureFiles(["x" * 300], CLASSES)
 
 
 def test_an_explicit_file_that_is_no_picture_is_unreadable(tmp_path: Path) -> None:

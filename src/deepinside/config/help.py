@@ -51,10 +51,9 @@ WITHOUT_NET = (
 )
 TRAINING_ONLY = (
     *(f"-{section}.{key}" for section in ("class_models", "saliency", "localisation") for key in ("every", "unit")),
-    *("-class_models.warm_start", "-localisation.images", "-localisation.enabled"),
+    *("-class_models.look_steps", "-class_models.warm_start", "-localisation.images", "-localisation.enabled"),
 )
-
-LOOKING_ONLY = ("-class_models.judge", "-class_models.judge_name")
+LOOKING_ONLY = tuple(f"-class_models.{key}" for key in ("compare", "judge", "judge_name", "mean_image"))
 
 TASK_HELP = {
     "class_model": TaskHelp(
@@ -86,7 +85,7 @@ TASK_HELP = {
         "Randomises a copy of the net's weights from the last layer down and tells how much of the saliency maps, and "
         "of the boxes cut from them, stays (Adebayo et al. 2018): what stays does not depend on what was learnt.",
         ("task=sanity run=latest", "task=sanity run=latest saliency.method=guided sanity.stages=4"),
-        (*SHARED, "images", *PICTURES, "sanity.", "saliency.", "-saliency.images", *CUT),
+        (*SHARED, "images", *PICTURES, "sanity.", "saliency.", "-saliency.images", *CUT, "localisation.blacklist"),
     ),
     "relation": TaskHelp(
         "Reconstructs pictures from every layer by DeconvNet and by the gradient and tells, layer by layer, where the "
@@ -112,7 +111,7 @@ TASK_HELP = {
         "Runs that were measured on the same pictures: what of their configurations differs, their measures with the "
         "paired difference to the first run, where they disagree, side by side.",
         ("task=compare runs=runs/a,runs/b", "task=compare runs=runs/a,runs/b,runs/c out=runs/a_b_c"),
-        ("task", "runs", "out", "seed", "trainer.enable_progress_bar"),
+        ("task", "runs", "out", "trainer.enable_progress_bar"),
     ),
     "report": TaskHelp(
         "Makes report.html of a run or an analysis anew from the files in its folder. Every run and analysis leaves "

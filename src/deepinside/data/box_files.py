@@ -101,6 +101,9 @@ def _read_localization(path: Path) -> list[BoxedPicture]:
         missing = [name for name in edges if given and name not in given]
         if missing:
             raise UserError(f"{file} has no line for {len(missing)} of {path.name}'s pictures (first: {missing[0]})")
+    for name, number in label_of.items():
+        if number < 0:
+            raise UserError(f"{labels}: {name} has the class number {number}; they count from 0")
     wnids = imagenet_wnids() if all("ILSVRC2012" in name for name in edges) else ()
     ids = {name: wnids[n] if n < len(wnids) else str(n) for name, n in label_of.items()}
     repeated = Counter(Path(name).stem for name in edges).most_common(1)[0][1] > 1

@@ -203,9 +203,9 @@ def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
 
 def _expand(given: str) -> list[Path]:
     path = Path(given).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # unlike a Path's own, without an error where a name is too long for one
         return [path]
-    if path.is_dir():
+    if os.path.isdir(path):
         found = find_pictures(path)
     elif glob.has_magic(given):
         found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True)) if _is_picture(match)]

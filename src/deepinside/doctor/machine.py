@@ -28,7 +28,7 @@ def check_cpus() -> list[Finding]:
     """And how many of them load pictures."""
     whole, own = os.cpu_count() or 1, usable_cpus()
     count = f"{own} of the machine's {whole} are this process's" if own < whole else str(own)
-    findings = [Finding("CPUs", f"{count}; data.workers=null takes {min(8, own)} of them (shapes: 0)")]
+    findings = [Finding("CPUs", f"{count}; data.workers=null takes {min(8, own)} of them for one device (shapes: 0)")]
     shared = Path("/dev/shm")
     if shared.is_dir() and (size := shutil.disk_usage(shared).total) < LITTLE_SHARED:
         words = f"{size / GIB:.2f} GiB: loaders that send pictures through it end with a bus error"

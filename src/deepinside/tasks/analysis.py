@@ -1,5 +1,6 @@
 """What every analysis does: its folder, the pictures it looks at, its devices."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def enough(trainer: TrainerConfig, items: int) -> TrainerConfig:
 def look_at_pictures(config: AnalyseConfig, module: Classifier, out: Path, callback: Callback, count: int) -> list[str]:
     """Runs predict over `images`, or `count` of the validation split; returns which pictures were unreadable."""
     if config.images:
-        parts = [config.images] if Path(config.images).exists() else config.images.split(",")  # a name may hold a comma
+        whole = os.path.exists(config.images)  # a name may hold a comma
+        parts = [config.images] if whole else config.images.split(",")
         given = [one for one in parts if one.strip()]
         if not given:
             raise UserError(f"images={config.images} names no picture: give files or folders, separated by commas")
