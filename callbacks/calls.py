@@ -16,6 +16,7 @@ from deepinside.errors import UserError
 
 T = TypeVar("T")
 AHEAD = 2  # calls that wait for each process
+STOPS = (signal.SIGINT, signal.SIGTERM)  # reach every process of a terminal, or of a job
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -34,7 +35,7 @@ class Calls(Generic[T]):
             # Fresh ones: a fork of a process that has threads or a GPU may hang.
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(processes, context, _begin)
-            with _environment(ONE_THREAD), _without_interrupts():
+            with _environment(ONE_THREAD), _deaf():
                 for _ in range(processes):  # it starts them one by one, as calls come
                     self._pool.submit(_nothing)
 
@@ -77,8 +78,12 @@ class Calls(Generic[T]):
 
 
 def _begin() -> None:
-    """In each process: Ctrl-C is heard by the first one alone, and whatever ends that one ends this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In each process: STOPS are heard by the first one alone, and whatever ends that one ends this one.
+
+    One that ended in the middle of an answer would leave the first one waiting for the rest of it, for ever.
+    """
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
 
 
@@ -99,12 +104,12 @@ def _call(pickled: bytes) -> bytes:
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Processes started within hear no Ctrl-C from their first moment on; this one hears it at the end."""
+def _deaf() -> Iterator[None]:
+    """Processes started within do not hear STOPS from their first moment on; this one does at the end."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:
