@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from deepinside.bootstrap import interval, resampled_means
 from deepinside.boxes import centre_box
 from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, centre_hits, score_picture, summarise
-from deepinside.metrics.bootstrap import interval, resampled_means
 
 SIZE = (100, 100)
 
@@ -19,7 +19,7 @@ def draws(values: np.ndarray[Any, Any], resamples: int = 1000, seed: int = 0) ->
 
 def test_interval_of_a_share_is_the_binomials() -> None:
     values = np.repeat([True, False], [120, 280])
-    low, high = interval(draws(values, 4000))
+    low, high = interval(draws(values, 4000), 400)
     spread = 1.96 * np.sqrt(0.3 * 0.7 / 400)
     assert low == pytest.approx(0.3 - spread, abs=0.006)
     assert high == pytest.approx(0.3 + spread, abs=0.006)
@@ -29,9 +29,17 @@ def test_columns_are_drawn_together() -> None:
     """A paired difference that is the same in every picture has no width, whatever the pictures' own spread."""
     values = np.random.default_rng(1).random((50, 1))
     found = draws(np.concatenate([values, values + 0.25], axis=1))
-    assert interval(found[:, 1] - found[:, 0]) == pytest.approx((0.25, 0.25))
-    low, high = interval(found[:, 0])
+    assert interval(found[:, 1] - found[:, 0], 50) == pytest.approx((0.25, 0.25))
+    low, high = interval(found[:, 0], 50)
     assert high - low > 0.1
+
+
+def test_pictures_that_are_all_alike_are_no_certainty() -> None:
+    """Wilson's interval of none and of all in 40 is [0, 8.76] and [91.24, 100] percent."""
+    none, all_of_them = np.zeros((40, 1), dtype=bool), np.ones((40, 1), dtype=bool)
+    assert interval(draws(none)[:, 0], 40) == pytest.approx((0, 0.0876), abs=1e-4)
+    assert interval(draws(all_of_them)[:, 0], 40) == pytest.approx((0.9124, 1), abs=1e-4)
+    assert interval(draws(none)[:, 0], 40, least=-1) == pytest.approx((-0.0876, 0.0876), abs=1e-4)
 
 
 def test_draws_are_seeded_and_shaped() -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepinside.bootstrap import interval, resampled_means
 from deepinside.boxes import centre_box, iou
 from deepinside.data.box_files import BoxedPicture
 from deepinside.errors import UserError
 from deepinside.metrics import LocalisationError, Outcomes, box_error, guess_error, score_picture, summarise
-from deepinside.metrics.bootstrap import interval, resampled_means
 from deepinside.metrics.max_box import IOUS, centre_hits
 from deepinside.predictions import Guesses
 
@@ -115,4 +115,4 @@ def _best_pair(hits: Tensor) -> tuple[int, int, int]:
 
 def _row(name: str, values: Tensor) -> dict[str, Any]:
     draws = np.concatenate(list(resampled_means(values.double().numpy())))
-    return {"box": name, "accuracy": float(values.double().mean()), "interval": list(interval(draws))}
+    return {"box": name, "accuracy": float(values.double().mean()), "interval": list(interval(draws, len(values)))}

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from callbacks.gathering import spread
+from deepinside.bootstrap import interval, resampled_means
 from deepinside.config import DataConfig, SharedConfig
 from deepinside.config.options import option
 from deepinside.data.chosen import ChosenPictures
@@ -33,7 +34,6 @@ from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.launch import quieten, run_script
 from deepinside.load_config import load_config
-from deepinside.metrics.bootstrap import interval, resampled_means
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
 from tests.benchmarks import localisation_rows as rows
@@ -187,12 +187,12 @@ def percent(values: Values) -> str:
 
 def difference(values: Values) -> str:
     """The same of paired differences (N,), with its sign."""
-    return "{:+.1f} [{:.1f}, {:.1f}]".format(*bounds(values))
+    return "{:+.1f} [{:.1f}, {:.1f}]".format(*bounds(values, least=-1))
 
 
-def bounds(values: Values) -> list[float]:
+def bounds(values: Values, least: float = 0) -> list[float]:
     draws = np.concatenate(list(resampled_means(values)))
-    return [100 * float(number) for number in (values.mean(), *interval(draws))]
+    return [100 * float(number) for number in (values.mean(), *interval(draws, len(values), least))]
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 
-RESAMPLES = 1000
+from deepinside.bootstrap import interval, resampled_means
+
 Values = NDArray[np.float64]
 
 
@@ -40,22 +41,22 @@ def paired_differences(first: Values, this: Values, lower_is_better: list[bool],
     """A row of the same measure for each run, a column a picture: (K, N) and (K, N), N >= 2 -> K differences.
 
     The interval is a percentile bootstrap over pictures: each of 1000 resamples draws pictures with replacement and
-    takes both runs' values of them, d_i = this_i - first_i, so that what makes a picture hard for both cancels. (The
-    bias-corrected interval would need the N means that leave one picture out, for nothing: a mean has no bias.)
-    lower_is_better: K, whether 0 is a hit, as in an error.
+    takes both runs' values of them, d_i = this_i - first_i in [-1, 1], so that what makes a picture hard for both
+    cancels (see `bootstrap.interval`). lower_is_better: K, whether 0 is a hit, as in an error.
     """
     gain = this - first
-    # A batch of one resample stays in the cache: 50,000 pictures take seconds.
-    options = {"axis": -1, "vectorized": True, "n_resamples": RESAMPLES, "batch": 1, "method": "percentile"}
-    found = bootstrap((gain,), np.mean, rng=np.random.default_rng(seed), **options).confidence_interval
-    rows = zip(first, this, lower_is_better, gain.mean(axis=1), found.low, found.high, strict=True)
-    return [Difference(float(d), float(low), float(high), _mcnemar(a, b, error)) for a, b, error, d, low, high in rows]
+    draws = np.concatenate(list(resampled_means(gain.T, seed=seed)))
+    return [
+        Difference(float(gain[k].mean()), *interval(draws[:, k], gain.shape[1], least=-1), _mcnemar(a, b, error))
+        for k, (a, b, error) in enumerate(zip(first, this, lower_is_better, strict=True))
+    ]
 
 
 def mean_interval(values: Values) -> tuple[float, float, float]:
-    """The mean of (N,), N >= 2, and its 95% percentile-bootstrap interval."""
-    [found] = paired_differences(np.zeros((1, len(values))), values[None], [False])
-    return found.difference, found.low, found.high
+    """The mean of correlations (N,), N >= 2, and its 95% percentile-bootstrap interval; of equal ones a point."""
+    draws = np.concatenate(list(resampled_means(values)))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)
 
 
 def _mcnemar(first: Values, this: Values, lower_is_better: bool) -> McNemar | None:

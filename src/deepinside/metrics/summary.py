@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepinside.metrics.bootstrap import Array, interval, resampled_means
+from deepinside.bootstrap import Array, interval, resampled_means
 from deepinside.metrics.localisation import ERRORS, MEASURES, ROWS, PictureScore
 from deepinside.metrics.max_box import best_thresholds
 from deepinside.records import KINDS
@@ -64,7 +64,7 @@ def count_kinds(kinds: Sequence[str]) -> dict[str, int]:
 def mean_intervals(names: Sequence[str], values: Array) -> dict[str, list[float]]:
     """{name: [low, high]}: of the mean over pictures of each column of `values` (N, names), N >= 1; as `summarise`."""
     draws = np.concatenate(list(resampled_means(values)))
-    return {name: _rounded(interval(draws[:, i])) for i, name in enumerate(names)}
+    return {name: _rounded(interval(draws[:, i], len(values))) for i, name in enumerate(names)}
 
 
 def _intervals(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, dict[str, list[float]]]:
@@ -72,19 +72,19 @@ def _intervals(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, dict[s
     if outcomes.scores:
         classes = torch.stack([score.classes for score in outcomes.scores]).numpy()
         found["classification"] = mean_intervals(ERRORS, classes)
-    draws_of = _draws(outcomes)
+    draws_of, boxed = _draws(outcomes), sum(score.rows is not None for score in outcomes.scores)
     for row in ROWS:
         told = [key for key in measured.get(row, {}) if (row, key) in draws_of]
         if told:
             name = "localisation" if row == "method" else row
-            found[name] = {key: _rounded(interval(draws_of[row, key])) for key in told}
+            found[name] = {key: _rounded(interval(draws_of[row, key], boxed)) for key in told}
     paired = [key for row, key in draws_of if row == "method" and ("centre_box", key) in draws_of]
     if paired and "centre_box" in measured:
         found["minus_centre_box"] = {
             key: _rounded(
                 (
                     measured["method"][key] - measured["centre_box"][key],
-                    *interval(draws_of["method", key] - draws_of["centre_box", key]),
+                    *interval(draws_of["method", key] - draws_of["centre_box", key], boxed, least=-1),
                 )
             )
             for key in paired

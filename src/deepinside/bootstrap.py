@@ -23,7 +23,19 @@ def resampled_means(values: NDArray[np.generic], resamples: int = RESAMPLES, see
         yield ((counts @ flat).astype(np.float64) / pictures).reshape(-1, *values.shape[1:])
 
 
-def interval(draws: Array) -> tuple[float, float]:
-    """The middle 95% of the resampled values (B,)."""
+def interval(draws: Array, pictures: int, least: float = 0.0) -> tuple[float, float]:
+    """The middle 95% of the resampled means (B,) of so many pictures' values, which lie in [least, 1].
+
+    Where all of them are 0, or all 1, resampling knows no spread: there it is `none_seen` on the inner side.
+    """
     low, high = np.quantile(draws, [0.025, 0.975])
+    if low == high and low in (0, 1):
+        low, high = max(least, low - none_seen(pictures)), min(1.0, high + none_seen(pictures))
     return float(low), float(high)
+
+
+def none_seen(pictures: int) -> float:
+    """How large a share may be of which none was seen among N pictures: z^2 / (N + z^2), z = 1.96, the upper end of
+    Wilson's 95% interval (E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927).
+    """
+    return 1.96**2 / (pictures + 1.96**2)
