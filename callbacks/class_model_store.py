@@ -17,6 +17,7 @@ from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.files import replacing
 from deepinside.models.convnet import ConvNet
+from deepinside.words import counted
 
 Mean = Sequence[float] | Tensor
 
@@ -67,6 +68,12 @@ def chosen_numbers(settings: ClassModelsConfig, objective: str | None = None) ->
     """The preset's numbers with the configuration's own in their place, and `objective` in place of both."""
     own = {f.name: value for f in fields(Numbers) if (value := getattr(settings, f.name)) is not None}
     return replace(PRESETS[settings.preset], **own | ({"objective": objective} if objective else {}))
+
+
+def recipe(settings: ClassModelsConfig) -> str:
+    """`preset natural, lambda 1e-06, 160 steps`: what a class model can only be read with."""
+    numbers = chosen_numbers(settings)
+    return f"preset {settings.preset}, lambda {numbers.lam:g}, {counted(numbers.steps, 'step')}"
 
 
 def batch_size(settings: ClassModelsConfig, device: torch.device) -> int:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from callbacks.calls import Calls
 from callbacks.gathering import gather, log_numbers, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, look_at, measure
+from callbacks.progress import tell_share
 from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.config import LocalisationConfig
 from deepinside.data.devkit import read_blacklist, read_label_ids
@@ -107,14 +108,15 @@ class Localisation(Monitor):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         if self.given is None:
-            self._measure(convnet_of(pl_module, self.given), batch["pictures"])
+            self._measure(trainer, convnet_of(pl_module, self.given), batch["pictures"])
 
-    def _measure(self, convnet: ConvNet, pictures: Iterable[WholePicture]) -> None:
+    def _measure(self, trainer: Trainer, convnet: ConvNet, pictures: Sequence[WholePicture]) -> None:
         start = time.monotonic()
-        for picture in self._labelled(pictures):
+        for number, picture in enumerate(self._labelled(pictures), start=1):
             looked = look_at(convnet, picture, self.settings)
             self.calls.add(measure, convnet.classes, picture, looked, self.settings)
             self._take(self.calls.answers())
+            tell_share(trainer, number / len(pictures))
         self.seconds += time.monotonic() - start
 
     def _take(self, outcomes: Iterable[Outcome]) -> None:
@@ -132,7 +134,7 @@ class Localisation(Monitor):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.given is not None:
-            self._measure(convnet_of(pl_module, self.given), self.pictures(trainer, self._total(trainer)))
+            self._measure(trainer, convnet_of(pl_module, self.given), self.pictures(trainer, self._total(trainer)))
         start = time.monotonic()
         self._take(self.calls.answers(all=True))
         self.seconds += time.monotonic() - start

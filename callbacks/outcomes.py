@@ -1,6 +1,5 @@
 """One picture localised, scored and ready to be drawn; the drawings of all of them."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from deepinside.plots import Explanation, draw_explanation
 from deepinside.predictions import COLUMNS, Guesses
 from deepinside.records import KINDS, PictureRecord
 from deepinside.tiles import sheet
+from deepinside.words import hundredths
 
 PAGE = 12  # panels on a page of the gallery
 Rows = list[dict[str, Any]]
@@ -164,8 +164,8 @@ def _explanation(classes: Classes, picture: WholePicture, found: Located, kind: 
     truth = scale_boxes(picture.boxes, picture.size, _size(picture.frame))
     best = f"{classes.short_name(int(found.classes[0]))} P = {float(found.posteriors[0]):.2f}"
     judged = ""
-    if kind:  # rounded down: an IoU of 0.498 is wrong
-        judged = f": {kind.replace('_', ' ')}, IoU {math.floor(100 * iou(known[None], picture.boxes).max()) / 100:.2f}"
+    if kind:
+        judged = f": {kind.replace('_', ' ')}, IoU {hundredths(float(iou(known[None], picture.boxes).max()))}"
     own = f"{classes.short_name(picture.label)}{judged}   first guess" if picture.label >= 0 else picture.name
     boxes = found.box[None], truth
     return Explanation(picture.frame, found.saliency, f"{own}: {best}", found.mask, *boxes, found.seeds, found.evidence)

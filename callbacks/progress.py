@@ -15,6 +15,7 @@ class TrainerProgress(Callback):
 
     def __init__(self) -> None:
         self.bars: list[Bar] = []
+        self.share = 0.0  # of the present batch that is done
         self.validated = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -93,13 +94,26 @@ class TrainerProgress(Callback):
         if batch_idx:
             self._advance()
 
-    def _advance(self) -> None:
+    def within(self, share: float) -> None:
         if self.bars:
-            self.bars[-1].advance()
+            self.bars[-1].advance(share - self.share)
+            self.share = share
+
+    def _advance(self) -> None:
+        self.within(1.0)
+        self.share = 0.0
 
     def _close(self) -> None:
+        self.share = 0.0
         if self.bars:
             self.bars.pop().close()
+
+
+def tell_share(trainer: Trainer, share: float) -> None:
+    """So much of the present batch is done: one whose pictures take seconds each shows progress, too."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, TrainerProgress):
+            callback.within(share)
 
 
 def progress(enabled: bool) -> list[Callback]:

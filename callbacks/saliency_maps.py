@@ -183,7 +183,7 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
     label = int(found.classes)
     score, posterior = float(found.scores.mean(0)[label]), float(found.scores.softmax(1).mean(0)[label])
     name = convnet.classes.short_name(label)
-    caption = f"{name}   {scored(score, posterior)}"
+    caption = f"{'' if picture.label >= 0 else f'{picture.name}: '}{name}   {scored(score, posterior)}"
     explanation = Explanation(picture.frame, found.maps[0].float().cpu(), caption, coverage=found.coverage.cpu())
     row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
     return {**row, "labelled": picture.label >= 0, "score": score, "posterior": posterior}, explanation

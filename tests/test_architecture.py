@@ -37,7 +37,7 @@ MAY_USE = {
     "words": set(),
     "events": set(),
     "provenance": set(),
-    "report": {"compare", "config", "errors", "events", "files", "provenance", "records", "runs"},
+    "report": {"compare", "config", "errors", "events", "files", "provenance", "records", "runs", "words"},
     "scoring": {"bootstrap", "boxes", "data", "errors", "metrics", "predictions"},
     "models": {"config", "data", "errors"},
     "data": {"boxes", "config", "errors", "models", "progress"},

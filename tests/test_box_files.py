@@ -223,6 +223,7 @@ def test_the_two_numberings_are_not_interchangeable(tmp_path: Path) -> None:
         ("a.txt", "1 1 1 2 2\n", "has 1 lines for 3 pictures"),
         ("a.txt", "1 1 1 2 2\n1 1 1 2\n1 1 1 2 2\n", "line 2: 4 numbers"),
         ("a.txt", "1 1 1 2 2\n1 1 1 2 2\n2000 1 1 2 2\n", "line 3: no class has the number 2000; they are 1 to 1000"),
+        ("a.txt", "0 1 1 2 2\n\n\n", "line 1: no class has the number 0; they are 1 to 1000"),
         ("a.txt", "1 5 1 2 2\n\n\n", "line 1: x1 > x2"),
         ("a.txt", "1 1 1 2 2 " * 6 + "\n\n\n", "line 1: 30 numbers"),
         ("a.csv", "image,rank,wnids,xmin,ymin,xmax,ymax\n", "no column wnid; needed: image, rank, wnid"),
@@ -292,6 +293,12 @@ def test_without_sizes_there_are_no_trivial_rows(tmp_path: Path) -> None:
     assert "minus_centre_box" not in result["intervals"]
     with pytest.raises(UserError, match="the sizes of 3 pictures are unknown"):
         trivial_boxes(unsized)
+
+
+def test_guesses_of_classes_that_no_picture_has_are_refused(tmp_path: Path) -> None:
+    by_index = {name: Guesses(("478",), one.boxes[:1]) for name, one in zip(NAMES, guesses(), strict=True)}
+    with pytest.raises(UserError, match=r"no picture has one of the guessed classes: .* 478, the true boxes n\d+$"):
+        score_guesses_in_files(pictures(tmp_path), by_index)
 
 
 def test_guesses_about_other_pictures_are_refused(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Comparison of runs: paired statistics, what may be paired, where runs disagree, what differs in their settings."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deepinside.compare import compare, mean_interval
+from deepinside.compare import Comparison, compare, mean_interval
 from deepinside.compare.disagreement import by_disagreement, overlap
 from deepinside.compare.pairing import label_runs, pair_pictures
 from deepinside.compare.settings import differing_settings, trained
@@ -81,6 +82,19 @@ class TestStatistics:
         kinds = [False] * 3
         assert paired_differences(first, this, kinds) == paired_differences(first, this, kinds)
         assert paired_differences(first, this, kinds) != paired_differences(first, this, kinds, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"seed": ["0", "1"]}, "their seed alone: .* chance in training"),
+        ({"seed": ["0", "1"], "optim.lr": ["1", "2"]}, "Another seed gives other nets"),
+        ({"localisation.preset": ["paper", "vgg"]}, "^$"),
+        ({}, "^$"),
+    ],
+)
+def test_what_the_intervals_do_not_cover_is_said(settings: dict[str, list[str | None]], told: str) -> None:
+    assert re.search(told, Comparison(["a", "b"], [], [], settings, [], []).caveat)
 
 
 class TestPairing:

@@ -77,6 +77,17 @@ def test_a_further_process_is_silent_where_the_first_one_has_ended(tmp_path: Pat
     assert fail("UserError('no such thing')", "1", tmp_path, parent_ends=True)[0] == ""
 
 
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path) -> None:
+    full = "OSError(28, 'No space left on device', 'runs/a/last.ckpt')"
+    assert fail(full, "0", tmp_path) == (
+        "error: runs/a/last.ckpt: No space left on device; what was finished before is kept\n",
+        2,
+    )
+    said, code = fail("OSError(2, 'No such file or directory', 'a')", "0", tmp_path)
+    assert "Traceback" in said
+    assert code == 1
+
+
 def test_who_is_left_alone_says_so_without_a_traceback(tmp_path: Path) -> None:
     left = "RuntimeError('[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4')"
     said, code = fail(left, "0", tmp_path)

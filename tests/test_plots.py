@@ -18,7 +18,7 @@ from deepinside.plots import (
     heat,
 )
 from deepinside.tiles import letter_sizes, sheet
-from deepinside.words import scored
+from deepinside.words import hundredths, scored
 
 
 def explanation(**changes: object) -> Explanation:
@@ -117,6 +117,10 @@ def test_captions_tell_no_score_of_minus_zero() -> None:
     assert scored(-12.34, 0.999) == "S = -12.3   P = 1.00"
 
 
+def test_a_box_that_is_wrong_does_not_look_right() -> None:
+    assert [hundredths(iou) for iou in (0.4999, 0.5, 0.29, 1.0)] == ["0.49", "0.50", "0.29", "1.00"]
+
+
 def test_traces_of_long_names_leave_room_for_the_panels() -> None:
     short, long = (np.asarray(draw_traces([(name, torch.zeros(3, 5))])) for name in ("a" * 24, "a" * 300))
     assert (short[:, :300] != long[:, :300]).mean() < 0.05
@@ -124,3 +128,10 @@ def test_traces_of_long_names_leave_room_for_the_panels() -> None:
 
 def test_names_that_the_font_lacks_are_no_warning() -> None:
     assert draw_traces([("\u65e5\u672c", torch.rand(3, 5))]).width == 1200
+
+
+def test_a_caption_wider_than_its_strip_takes_two_lines() -> None:
+    tile = np.zeros((64, 64, 3), np.uint8)
+    one, four = (draw_strip([("epoch 1", tile)] * n, "cassette player   S = 21.3   P = 1.00") for n in (1, 4))
+    assert one.info["caption"] == "cassette player, S = 21.3   P = 1.00"
+    assert four.info["caption"] == "cassette player   S = 21.3   P = 1.00"

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from callbacks import progress as trainer_progress
+from callbacks.progress import tell_share
 from deepinside import progress
 from deepinside.config import TrainerConfig
 from deepinside.launch import make_trainer
@@ -134,11 +135,14 @@ def test_an_epoch_tells_only_numbers_of_its_own(tmp_path: Path, capsys: pytest.C
 
 
 def test_what_others_do_with_a_batch_counts_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A callback behind the progress, at the end of the first, second and third batch: none, one and two are done."""
+    """A callback behind the progress, at the end of the first, second and third batch: none, one and two are done; and
+    half a batch more when it says so."""
     told = []
 
     class Late(Callback):
-        def on_test_batch_end(self, *_: object) -> None:
+        def on_test_batch_end(self, trainer: Trainer, *_: object) -> None:
+            told.append(progress.Bar._open[-1].done)
+            tell_share(trainer, 0.5)
             told.append(progress.Bar._open[-1].done)
 
     module = Validated()
@@ -146,7 +150,7 @@ def test_what_others_do_with_a_batch_counts_to_it(tmp_path: Path, monkeypatch: p
     callbacks = [*trainer_progress(True), Late()]
     trainer = make_trainer(TrainerConfig(accelerator="cpu"), tmp_path, callbacks, own_samplers=False)
     trainer.test(module, DataLoader(torch.ones(3, 1)), verbose=False)  # type: ignore[arg-type]
-    assert told == [0, 1, 2]
+    assert told == [0, 0.5, 1, 1.5, 2, 2.5]
     assert progress.Bar._open == []
 
 

@@ -39,7 +39,7 @@ def test_the_python_examples_run_and_agree() -> None:
     model = nn.Sequential(*layers, nn.Linear(6 * 8 * 8, 6)).eval()
     names = {"torch": torch, "model": model, "images": torch.rand(2, 3, 32, 32), "side": 32}
     names |= {"labels": torch.tensor([0, 1]), "mean": (0.5, 0.5, 0.5), "std": (0.2, 0.2, 0.2)}
-    names |= {"classes": torch.tensor([[0, 1], [2, 3]]), "image": torch.rand(3, 40, 48)}
+    names |= {"classes": torch.tensor([[0, 1], [2, 3]]), "picture": torch.rand(3, 40, 48)}
     examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(examples) >= 4
     for example in examples:
@@ -50,6 +50,7 @@ def test_the_python_examples_run_and_agree() -> None:
     ]
     assert names["maps"].shape == (2, 2, 32, 32)
     assert names["mask"].shape == (40, 48)
+    assert names["five"].boxes.shape == (5, 4)
     assert set(names["by_hand"]) == set(METHODS)
     assert float(names["models"].images.abs().max()) > 1
     torch.testing.assert_close(names["models"].images, names["found_by_hand"].detach(), rtol=1e-3, atol=1e-3)

@@ -40,6 +40,7 @@ from deepinside.report.prints import prints
 from deepinside.report.run_report import METHODS, _about_saliency, _lists
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
+from deepinside.words import hundredths
 
 ROOT = Path(__file__).resolve().parent.parent
 TEN = Shapes("val", 0, 1).classes
@@ -224,7 +225,8 @@ def test_cards_tell_what_the_records_hold(run: Run, page: Page) -> None:
         assert float(card["data-iou-first"]) == record.guesses[0].iou
         assert float(card["data-iou-known"]) == record.localisation["mean_iou"]
         assert card["data-class"] == f"{record.class_name} {record.class_id}"
-        for told in (record.class_name, record.class_known.replace("_", " "), f"{record.localisation['mean_iou']:.2f}"):
+        known = record.class_known.replace("_", " ")
+        for told in (record.class_name, known, hundredths(record.localisation["mean_iou"])):
             assert told in photo["alt"]
     truth = [rect for rect in page.all("rect", "truth") if "case" not in rect["class"]]
     drawn = [[float(rect[key]) for key in ("x", "y", "width", "height")] for rect in truth]

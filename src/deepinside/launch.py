@@ -1,5 +1,6 @@
 """What both scripts need around the Trainer: its construction, quiet logs, and errors as one line with exit code 2."""
 
+import errno
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --he
     from lightning.pytorch.loggers import TensorBoardLogger
 
 PATIENCE = 10.0  # seconds; on a busy machine the first process takes a few to end
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
 LEFT_ALONE = "closed by peer", "reset by peer", "remote process exit"  # what gloo and NCCL say where a process ended
 
@@ -54,9 +56,21 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     except UserError as error:
         _fail(first, str(error))
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            _fail(first, f"{_first_of_disk(error)}; what was finished before is kept")
         if type(error).__name__ != "MisconfigurationException":  # Lightning's word for a setting that cannot work
             raise
         _fail(first, f"trainer: {first_line(error)}")
+
+
+def _first_of_disk(error: BaseException | None) -> str:
+    """What kept a file from being written, the first time: more such errors follow from it while things are closed."""
+    told = ""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            told = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror}"
+        error = error.__cause__ or error.__context__
+    return told
 
 
 def _fail(first: int, words: str) -> NoReturn:

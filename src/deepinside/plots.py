@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from deepinside.lettering import face, fitted
-from deepinside.tiles import Title, captioned, panel, row
+from deepinside.lettering import face, fitted, length
+from deepinside.tiles import CAPTION, Title, captioned, panel, row
 
 TILE = 240  # height of a tile, pixels
 STRIP = 112  # height of a film strip's columns, pixels
@@ -137,7 +137,10 @@ def draw_class_model(image: Tensor, caption: str) -> Image.Image:
 
 def draw_strip(columns: Sequence[tuple[str, Pixels]], caption: str, height: int = STRIP) -> Image.Image:
     """Small tiles in a row, each a title and uint8 (h, w, 3), with the caption below: one thing at many times."""
-    return captioned(row([(title, _tile(pixels, height)) for title, pixels in columns]), caption)
+    tiles = row([(title, _tile(pixels, height)) for title, pixels in columns])
+    if length(caption, CAPTION) > tiles.width:  # under a lone column name and scores are a line each
+        caption = caption.replace("   ", "\n", 1)
+    return captioned(tiles, caption)
 
 
 def draw_traces(traces: Sequence[tuple[str, Tensor]]) -> Image.Image:

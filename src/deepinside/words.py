@@ -1,5 +1,6 @@
 """Numbers and names within sentences."""
 
+import math
 from collections.abc import Sequence
 
 
@@ -17,3 +18,8 @@ def some(names: Sequence[str], shown: int = 3) -> str:
 def scored(score: float, posterior: float) -> str:
     """`S = 12.3   P = 0.99`: a class score and its posterior, as captions tell them; no score of -0.0."""
     return f"S = {round(score, 1) + 0.0:.1f}   P = {posterior:.2f}"
+
+
+def hundredths(share: float) -> str:
+    """`0.49` of 0.498: rounded down, for a box whose IoU is below a half is wrong."""
+    return f"{math.floor(100 * share + 1e-9) / 100:.2f}"

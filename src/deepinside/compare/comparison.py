@@ -13,6 +13,7 @@ from deepinside.compare.statistics import Difference, paired_differences
 from deepinside.records import PictureRecord
 from deepinside.runs import Run, open_run
 
+OF_TRAINING = ("seed", "data.", "model.", "optim.", "trainer.")  # settings that make another net
 TOLD = 500  # pictures in comparison.json, those of most disagreement
 
 
@@ -50,6 +51,18 @@ class Comparison:
     settings: dict[str, list[str | None]]
     measures: list[Measure]
     disagreements: list[Disagreement]
+
+    @property
+    def caveat(self) -> str:
+        """What the intervals do not cover, where the runs were trained apart: chance in training."""
+        if list(self.settings) == ["seed"]:
+            return "The runs differ in their seed alone: what is seen here is chance in training."
+        if any(key.startswith(OF_TRAINING) for key in self.settings):
+            return (
+                "They are of these nets. Another seed gives other nets: what a setting does, only several seeds of each"
+                " tell."
+            )
+        return ""
 
     def as_json(self) -> dict[str, Any]:
         """The schema of comparison.json, fractions in [0, 1]:

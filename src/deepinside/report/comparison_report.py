@@ -13,6 +13,7 @@ from deepinside.report.curves import NEVER, Chart, Points
 from deepinside.report.figures import CLASSIFICATION, LOCALISATION
 from deepinside.report.page import percent, write_page
 from deepinside.report.prints import prints
+from deepinside.words import hundredths
 
 CURVES = {
     "train/loss": ("Loss, training", False),
@@ -101,6 +102,7 @@ def write_comparison(
         folders=[str(run.folder) for run in comparison.runs],
         total=len(comparison.pictures[0]),
         differing=sum(one.differs for one in comparison.disagreements),
+        caveat=comparison.caveat,
         against=[_against(comparison, place, agreement[place - 1]) for place in range(1, len(labels))],
         settings=[[key, *values] for key, values in comparison.settings.items()],
         charts=main,
@@ -183,7 +185,7 @@ def _card(labels: Sequence[str], one: Shown) -> ComparedCard:
 def _panel(label: str, one: Shown, i: int) -> Panel:
     record, right, iou = one.records[i], one.found.right[i], one.found.iou[i]
     guess = f"{record.guesses[0].class_name} {record.guesses[0].posterior:.2f}" if record.guesses else "no guess"
-    judged = f"{'right' if right else 'wrong'}{'' if iou is None else f', IoU {iou:.2f}'}"
+    judged = f"{'right' if right else 'wrong'}{'' if iou is None else f', IoU {hundredths(iou)}'}"
     boxes = [(box, "truth") for box in record.boxes] + ([(record.known_box, "guess")] if record.known_box else [])
     alt = f"{one.found.class_name}, {label}: first guess {guess}, {judged}"
     return Panel(one.maps[i], record.size, boxes, guess, right, iou, alt)

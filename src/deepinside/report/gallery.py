@@ -7,6 +7,7 @@ from typing import Any
 
 from deepinside.records import KINDS, Box, Guess, PictureRecord
 from deepinside.runs import Run
+from deepinside.words import hundredths
 
 NO_BOXES, RIGHT_CLASS = "no_boxes", "right_class"
 JUDGES = {"first_guess": "First guess", "class_known": "Class known"}
@@ -51,8 +52,8 @@ class Card:
         if not self.record.boxes:
             return f"{guessed}; no true boxes"
         first, known = (kind.replace("_", " ") for kind in self.kinds.values())
-        known_iou = f"IoU {self.known_iou:.2f}" if self.known_iou is not None else "IoU unknown"
-        return f"{guessed}: {first}, IoU {self.first.iou or 0:.2f}; class known: {known}, {known_iou}"
+        known_iou = f"IoU {hundredths(self.known_iou)}" if self.known_iou is not None else "IoU unknown"
+        return f"{guessed}: {first}, IoU {hundredths(self.first.iou or 0)}; class known: {known}, {known_iou}"
 
     @property
     def about(self) -> dict[str, Any]:
@@ -98,5 +99,5 @@ def class_names(cards: list[Card]) -> list[str]:
 
 
 def _guess(name: str, p: float | None, box: Box | None, iou: float | None, right: bool | None) -> dict[str, Any]:
-    judged = "" if iou is None else f"IoU {iou:.2f}{', right' if right else ''}"
+    judged = "" if iou is None else f"IoU {hundredths(iou)}{', right' if right else ''}"
     return {"name": name, "told": "" if p is None else f"P {p:.2f}", "below": judged, "box": box}

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from deepinside.errors import UserError
 from deepinside.files import replacing
 from deepinside.report.charts import Series, line_chart
+from deepinside.words import hundredths
 
 
 def write_page(file: Path, template: str, **content: Any) -> None:
@@ -45,6 +46,7 @@ def _environment() -> Environment:
         "interval": interval,
         "times": times,
         "kept": kept,
+        "hundredths": hundredths,
     }
     made.globals |= {"line_chart": line_chart, "Series": Series, "inline": lambda name: inline(loader, made, name)}
     return made

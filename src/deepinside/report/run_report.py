@@ -57,7 +57,7 @@ def write_report(run: Run, file: Path) -> None:
         about={card.record.index: card.about for card in kept},
         mean_image=mean_image(run),
         class_models=class_models(run),
-        about_class_models=_about_class_models(_section(run.config, "class_models")),
+        about_class_models=_about_class_models(_section(run.config, "class_models"), run.metrics),
         saliency=saliency(run),
         about_saliency=_about_saliency(_section(run.config, "saliency")),
         cuts=cuts(run),
@@ -109,11 +109,12 @@ def _about_sanity(results: Mapping[str, Any]) -> str:
     )
 
 
-def _about_class_models(settings: Mapping[str, Any]) -> str:
+def _about_class_models(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     preset = settings.get("preset", "paper")
+    recipe = metrics.get("recipe", f"preset {preset}")  # task=class_model tells more
     shown = "; traces are of the pictures shifted, zoomed and turned, as they were shown" if preset == "natural" else ""
     about = "What the ConvNet imagines: the picture that maximises a class score (paper, section 2)."
-    return f"{about} Preset {preset}{shown}."
+    return f"{about} {recipe[0].upper()}{recipe[1:]}{shown}."
 
 
 def _made(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import ClassModels, MeanImage, spread
 from callbacks.class_model_pages import class_model_table
-from callbacks.class_model_store import check_judge, chosen_numbers
+from callbacks.class_model_store import check_judge, chosen_numbers, recipe
 from callbacks.mean_image import load_mean_image
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
@@ -43,8 +43,8 @@ def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[st
     with if_stopped(lambda: _how_many_are_kept(callback, classes)):
         trainer.predict(module, batches, return_predictions=False)
     if trainer.is_global_zero:
-        print_table(class_model_table(callback.results), 160)
-    return {"classes": callback.results}
+        print_table(class_model_table(callback.results, recipe(settings)), 160)
+    return {"classes": callback.results, "recipe": recipe(settings)}
 
 
 def _how_many_are_kept(callback: ClassModels, classes: list[int]) -> str:

@@ -124,7 +124,8 @@ def _print(comparison: Comparison, agreement: Sequence[dict[str, Any]]) -> None:
     for place, maps in enumerate(agreement, start=1):
         head, rows = difference_rows(comparison, place)
         heading = escape(_heading(comparison, place))
-        table = Table(title=heading, title_justify="left", caption=NOTE, caption_justify="left")
+        note = " ".join((f"{NOTE}.", comparison.caveat)) if comparison.caveat else NOTE
+        table = Table(title=heading, title_justify="left", caption=note, caption_justify="left")
         for i, column in enumerate(head):
             table.add_column(column, justify="right" if i else "left", no_wrap=True)
         for row in rows:
