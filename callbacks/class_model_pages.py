@@ -63,10 +63,10 @@ def show_class_models(
         writer.add_text(f"{tag}/table", _markdown(results), trainer.global_step)
 
 
-def class_model_table(results: Sequence[dict[str, Any]], recipe: str) -> Table:
+def class_model_table(results: Sequence[dict[str, Any]]) -> Table:
     """For the terminal: the first ROWS classes."""
-    more = f"; the first {ROWS}, metrics.json has all" if len(results) > ROWS else ""
-    title = f"{counted(len(results), 'class model')}, {recipe}{more}"
+    more = f", the first {ROWS}; metrics.json has all" if len(results) > ROWS else ""
+    title = counted(len(results), "class model") + more
     table = Table(title=title, title_justify="left")
     cells = [_cells(line) for line in results[:ROWS]]
     for column in cells[0]:

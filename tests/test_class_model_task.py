@@ -255,7 +255,7 @@ def test_a_class_without_gradient_is_flagged(tmp_path: Path) -> None:
     torch.nn.init.constant_(net.net[1].bias[1:2], -1e4)
     results = find(tmp_path, [0, 1], net).results
     assert [line["no_gradient"] for line in results] == [False, True]
-    table = class_model_table(results, "preset paper")
+    table = class_model_table(results)
     assert list(table.columns[0].cells) == ["disc", "ring (no gradient)"]
     assert find(tmp_path, [1], net).results == results[1:]
 

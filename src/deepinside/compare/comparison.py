@@ -58,10 +58,7 @@ class Comparison:
         if list(self.settings) == ["seed"]:
             return "The runs differ in their seed alone: what is seen here is chance in training."
         if any(key.startswith(OF_TRAINING) for key in self.settings):
-            return (
-                "They are of these nets. Another seed gives other nets: what a setting does, only several seeds of each"
-                " tell."
-            )
+            return "They hold for these nets; what a setting does, only nets of several seeds tell."
         return ""
 
     def as_json(self) -> dict[str, Any]:

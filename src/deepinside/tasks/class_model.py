@@ -22,6 +22,7 @@ from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
 from deepinside.result_tables import print_table
 from deepinside.tasks.analysis import enough, predict, shows, start
+from deepinside.words import counted
 
 
 def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
@@ -40,10 +41,12 @@ def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[st
         raise UserError(f"trainer.devices: {trainer.world_size} processes cannot share {len(classes)} classes")
     batches: DataLoader[Tensor] = DataLoader(torch.tensor(classes), batch_size=settings.batch or 32)  # type: ignore[arg-type]  # a tensor is a sequence of its rows
     start(config, out)
+    if trainer.is_global_zero:
+        print(f"{counted(len(classes), 'class', 'classes')}: {recipe(settings)}", flush=True)
     with if_stopped(lambda: _how_many_are_kept(callback, classes)):
         trainer.predict(module, batches, return_predictions=False)
     if trainer.is_global_zero:
-        print_table(class_model_table(callback.results, recipe(settings)), 160)
+        print_table(class_model_table(callback.results), 160)
     return {"classes": callback.results, "recipe": recipe(settings)}
 
 
