@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
+from scipy.stats import spearmanr
 
 from deepinside.attribution.crops import CROPS
 from deepinside.metrics.agreement import agreement, covered_part
@@ -69,6 +71,16 @@ def test_smoothing_forgives_the_shift_of_a_pixel() -> None:
     ragged = torch.rand(1, 64, 65, generator=torch.Generator().manual_seed(1)) * (RAMP.mean(0).repeat(3)[:65] + 1)
     a, b = ragged[..., 1:], ragged[..., :-1]
     assert float(agreement(a, b)[0]) > 0.7
+
+
+def test_maps_are_smoothed_by_a_share_of_the_longer_side() -> None:
+    a, b = torch.rand(2, 1, 16, 96, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    smooth = [gaussian_filter(one[0].numpy(), 3.0, mode="nearest").ravel() for one in (a, b)]
+    assert float(agreement(a, b)[0]) == pytest.approx(spearmanr(*smooth).statistic)
+
+
+def test_the_smallest_maps() -> None:
+    assert [float(found) for found in agreement(RAMP[None, :11, :11], RAMP[None, :11, :11])] == pytest.approx([1, 1])
 
 
 def test_constant_and_empty_maps() -> None:

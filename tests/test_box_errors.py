@@ -28,11 +28,13 @@ def box(*edges: float) -> torch.Tensor:
         (box(45, 45, 55, 54), ONE, "a_part"),  # less
         (box(52, 40, 72, 60), ONE, "shifted"),  # IoU 8/32
         (box(57, 40, 77, 60), ONE, "wrong_instance"),  # IoU 3/37 < 0.1
+        (box(55, 40, 90, 60), ONE, "shifted"),  # IoU exactly 1/10
         (box(0, 0, 10, 10), ONE, "wrong_instance"),
         (box(0, 0, 90, 40), PAIR, "several_instances"),
         (box(20, 10, 70, 30), PAIR, "several_instances"),  # half of each, exactly
         (box(21, 10, 70, 30), PAIR, "shifted"),
         (box(0, 0, 59, 40), PAIR, "too_large"),
+        (box(30, 20, 70, 80), torch.tensor([[0.0, 0, 50, 100], [50, 0, 100, 100]]), "shifted"),  # half in each
     ],
 )
 def test_rules_by_hand(guess: torch.Tensor, truth: torch.Tensor, kind: str) -> None:

@@ -93,6 +93,24 @@ def test_malformed_text_files_are_named(tmp_path: Path, name: str, text: str, wo
     assert words in str(caught.value)
 
 
+def test_a_table_with_a_field_without_end_is_named(tmp_path: Path) -> None:
+    trees.write(tmp_path / "localization.txt", "a" * 140_000)
+    with pytest.raises(UserError, match=r"line 1: not of the form path,x0,y0,x1,y1: field larger than"):
+        read_boxes(tmp_path)
+
+
+def test_an_xml_may_lack_the_size_and_have_boxes_of_other_classes(tmp_path: Path) -> None:
+    objects = [(TENCH, (0, 0, 3, 3)), (TISSUE, (4, 4, 5, 5)), (TENCH, (6, 6, 7, 7))]
+    trees.write_xml(tmp_path / "a.xml", objects, size=None)
+    assert summary(read_boxes(tmp_path)) == [("a", TENCH, [(0, 0, 4, 4), (6, 6, 8, 8)], None)]
+
+
+def test_numbers_beyond_ilsvrcs_classes_are_their_own_names(tmp_path: Path) -> None:
+    trees.write(tmp_path / "localization.txt", LOCALIZATION)
+    trees.write(tmp_path / "class_labels.txt", LABELS.replace(",999\n", ",1000\n"))
+    assert [p.label_id for p in read_boxes(tmp_path)] == [CHIHUAHUA, "1000", TENCH]
+
+
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     trees.write(tmp_path / "localization.txt", LOCALIZATION)
     with pytest.raises(
@@ -191,6 +209,12 @@ def test_predictions_csv_with_empty_columns_in_any_order(tmp_path: Path) -> None
     assert same(read_predictions(tmp_path / "q.csv", NAMES, WNIDS, None))
 
 
+def test_large_and_broken_edges_are_written_in_full(tmp_path: Path) -> None:
+    boxes = torch.tensor([[0.25, 0.0, 12345.0, 20000.0]])
+    write_submission(tmp_path / "s.txt", [Guesses((TENCH,), boxes)], NUMBERS)
+    assert (tmp_path / "s.txt").read_text() == "449 1.25 1 12345 20000\n"
+
+
 def test_submission_lines_by_hand_and_back(tmp_path: Path) -> None:
     path = tmp_path / "submission.txt"
     write_submission(path, [guesses()[0], None, guesses()[2]], NUMBERS)
@@ -225,6 +249,8 @@ def test_the_two_numberings_are_not_interchangeable(tmp_path: Path) -> None:
         ("a.txt", "1 1 1 2 2\n1 1 1 2 2\n2000 1 1 2 2\n", "line 3: no class has the number 2000; they are 1 to 1000"),
         ("a.txt", "0 1 1 2 2\n\n\n", "line 1: no class has the number 0; they are 1 to 1000"),
         ("a.txt", "1 5 1 2 2\n\n\n", "line 1: x1 > x2"),
+        ("a.txt", "1 1 5 2 2\n\n\n", "line 1: x1 > x2 or y1 > y2"),
+        ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,5,1,1\n", "line 2: xmin > xmax or ymin > ymax"),
         ("a.txt", "1 1 1 2 2 " * 6 + "\n\n\n", "line 1: 30 numbers"),
         ("a.csv", "image,rank,wnids,xmin,ymin,xmax,ymax\n", "no column wnid; needed: image, rank, wnid"),
         ("a.csv", "image,rank,wnid,xmin,ymin,xmax,ymax\na,1,n1,0,0,x,1\n", "line 2"),
@@ -328,6 +354,25 @@ def test_trivial_boxes_by_hand() -> None:
     assert shares["75% box against the first true box only (a mistake)"] == 0.25
 
 
+def test_trivial_boxes_are_of_exactly_these_sizes() -> None:
+    """Centred objects of which the boxes up to 72.0% and up to 75.0%, no larger ones, hit one each."""
+    sides = [torch.tensor([50 - 50 * f, 50 - 50 * f, 50 + 50 * f, 50 + 50 * f]) for f in (0.5092, 0.5304, 0.9)]
+    given = [BoxedPicture("a", "n1", box[None], (100, 100)) for box in sides]
+    shares = {row["box"]: row["accuracy"] for row in trivial_boxes(given)["rows"]}
+    assert shares["centred, 72% of each side"] == 1.0
+    assert shares["centred, 75% of each side"] == pytest.approx(2 / 3)
+    assert shares["75% box against the first true box only (a mistake)"] == pytest.approx(2 / 3)
+
+
+def test_three_boxes_hit_what_two_cannot() -> None:
+    """Objects of 10%, 40% and 100%: no box hits two of them."""
+    edges = ((45.0, 45.0, 55.0, 55.0), (30.0, 30.0, 70.0, 70.0), (0.0, 0.0, 100.0, 100.0))
+    given = [BoxedPicture("a", "n1", torch.tensor([box]), (100, 100)) for box in edges]
+    found = {row["box"].split(" (")[0]: row["accuracy"] for row in trivial_boxes(given)["rows"]}
+    assert found["best two centred"] == pytest.approx(2 / 3)
+    assert found["best three centred"] == 1.0
+
+
 def test_the_published_figures() -> None:
     """Of all 50,000 validation pictures, from whichever form of their boxes someone has."""
     if "DEEPINSIDE_BOXES" not in os.environ:
@@ -353,6 +398,8 @@ def test_a_folder_of_guesses_is_refused(tmp_path: Path) -> None:
 def test_spaces_after_commas_and_empty_last_lines_do_no_harm(tmp_path: Path) -> None:
     table = trees.write(tmp_path / "a.csv", "image, rank, wnid, xmin, ymin, xmax, ymax\na, 1, n1, 0, 0, 1, 1\n\n")
     assert read_predictions(table, ["a"], WNIDS, None)["a"].boxes.tolist() == [[0, 0, 2, 2]]
+    commas = trees.write(tmp_path / "b.txt", "1,1,1,2,2, 2,3,3,4,4\n")
+    assert read_predictions(commas, ["a"], WNIDS, "wnid")["a"].boxes.tolist() == [[0, 0, 2, 2], [2, 2, 4, 4]]
     lines = trees.write(tmp_path / "a.txt", "1 1 1 2 2\n\n\n")
     assert list(read_predictions(lines, ["a"], WNIDS, "wnid")) == ["a"]
     assert list(read_predictions(lines, ["a", "b", "c"], WNIDS, "wnid")) == ["a", "b", "c"]
@@ -373,6 +420,12 @@ def test_files_of_guesses_that_are_no_text_are_refused(name: str, tmp_path: Path
     (tmp_path / name).write_bytes(b"image,rank\xff\xfe\x00")
     with pytest.raises(UserError, match=f"{name} is not a text in UTF-8"):
         read_predictions(tmp_path / name, ["a"], WNIDS, "wnid")
+
+
+def test_a_table_that_csv_cannot_read_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = trees.write(tmp_path / "p.csv", "image" * 30_000)
+    with pytest.raises(UserError, match=r"p\.csv is not a text in UTF-8: field larger than"):
+        read_predictions(path, ["a"], WNIDS, None)
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,7 @@ def test_dtype_is_kept(dtype: torch.dtype) -> None:
         box(0, 0, float("nan"), 1),
         box(0, 0, float("inf"), 1),
         box(3, 0, 2, 1),
+        box(0, 3, 1, 2),
         [[0.0, 0.0, 1.0, 1.0]],
     ],
 )
@@ -99,8 +100,9 @@ def test_scaling_keeps_iou_and_is_exact() -> None:
     assert small.tolist() == [[0, 0, 100, 150], [20, 30, 50, 60]]
     torch.testing.assert_close(iou(small, small), iou(boxes, boxes))
     assert scale_boxes(boxes[0], (375, 500), (3, 5)).tolist() == [0, 0, 5, 3]
-    with pytest.raises(ValueError, match="positive"):
-        scale_boxes(boxes, (375, 0), (3, 5))
+    for sizes in (((375, 0), (3, 5)), ((375, 500), (0, 5))):
+        with pytest.raises(ValueError, match="positive"):
+            scale_boxes(boxes, *sizes)
 
 
 def test_whole_and_centre_box() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from callbacks import ClassModels, Localisation, SaliencyMaps, spread
-from callbacks.film_strips import slug
+from callbacks.film_strips import Looks, slug
 from callbacks.kept import keep_files
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
@@ -20,7 +20,7 @@ from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes, Picture, UnreadablePicture
 from deepinside.data.shapes import Shapes
 from deepinside.data.source import check_readable
-from deepinside.data.views import UNREADABLE
+from deepinside.data.views import UNREADABLE, WholePicture
 from deepinside.errors import UserError
 from deepinside.metrics import ERRORS
 from deepinside.models.convnet import ConvNet, Preprocessing
@@ -148,6 +148,36 @@ def test_labels_follow_the_convnets_class_order() -> None:
     assert [p.label for p in test["pictures"]] == [10, 9, 8, 7]
     assert val["pictures"] == []  # nobody looks at them while training
     assert torch.equal(val["image"], test["image"])
+    train = PictureData(DataConfig(batch_size=4, workers=0), net, train=Shapes("train", 0, 4)).train_dataloader()
+    assert sorted(next(iter(train))["label"].tolist()) == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize(("pictures", "batches"), [(3, [3]), (4, [4]), (6, [4])])
+def test_only_whole_batches_are_trained_on_unless_there_is_none(pictures: int, batches: list[int]) -> None:
+    data = PictureData(DataConfig(batch_size=4, workers=0), convnet(), train=Shapes("train", 0, pictures))
+    assert [len(batch["label"]) for batch in data.train_dataloader()] == batches
+
+
+def test_the_order_of_training_is_the_seeds() -> None:
+    shapes, one = Shapes("train", 0, 16), DataConfig(workers=0)
+    orders = [
+        list(PictureData(one, convnet(), train=shapes, seed=seed).train_dataloader().sampler) for seed in (0, 0, 1)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_more_processes_than_pictures_are_refused() -> None:
+    data = PictureData(DataConfig(workers=0), convnet(), val=Shapes("val", 0, 4))
+    data.trainer = SimpleNamespace(num_devices=1, world_size=5, global_rank=0)  # type: ignore[assignment]
+    with pytest.raises(UserError, match=r"5 processes share 4 pictures: trainer\.devices must be at most 4"):
+        data.val_dataloader()
+
+
+def test_a_resumed_run_knows_what_was_and_what_is_unreadable() -> None:
+    data = PictureData(DataConfig(), convnet())
+    data.unreadable = {"a: empty"}
+    data.load_state_dict({"unreadable": ["b: no picture"]})
+    assert data.state_dict() == {"unreadable": ["a: empty", "b: no picture"]}
 
 
 @pytest.mark.parametrize(("cpus", "devices", "expected"), [(64, 4, 8), (16, 4, 4), (2, 4, 1), (3, None, 3)])
@@ -273,6 +303,22 @@ def test_very_long_pictures_are_kept_small(tmp_path: Path) -> None:
     for name, long in ((files.picture, 256 * 16), (files.saliency, 128 * 16)):
         with Image.open(tmp_path / name) as picture:
             assert picture.size == (round(long / 300), long)
+
+
+def test_other_files_beside_the_looks_are_none(tmp_path: Path) -> None:
+    for name in ("7.npz", "12.npz", "notes.npz", "3.part"):
+        (tmp_path / name).touch()
+    assert Looks(tmp_path).steps() == [7, 12]
+
+
+def test_pictures_of_unknown_class_are_not_localised_and_those_of_the_blacklist_have_no_boxes(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("b.JPEG")
+    pictures = [
+        WholePicture(torch.zeros(3, 8, 8, dtype=torch.uint8), label, torch.tensor([[0.0, 0, 4, 4]]), (8, 8), name, i)
+        for i, (name, label) in enumerate((("a", 3), ("b", 3), ("c", -1)))
+    ]
+    callback = Localisation(LocalisationConfig(blacklist=str(tmp_path / "list.txt")))
+    assert [(one.name, len(one.boxes)) for one in callback._labelled(pictures)] == [("a", 1), ("b", 0)]
 
 
 def test_names_of_any_script_name_files() -> None:

@@ -14,6 +14,7 @@ from deepinside.class_model import (
     PRESETS,
     Fourier,
     Pixels,
+    Transform,
     blur,
     class_model_picture,
     class_score,
@@ -115,6 +116,7 @@ def test_penalties_by_hand() -> None:
     images[0, 0, :, 2:] = 5.0  # one edge, 4 pixels long
     assert float(squared_norm(0.1).value(images)) == pytest.approx(0.1 * 8 * 25)
     assert float(total_variation(2.0, smooth=1e-6).value(images)) == pytest.approx(2 * 4 * 5, rel=1e-4)
+    assert float(total_variation(2.0).value(torch.zeros(1, 3, 4, 4))) == 0
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (6, 5)])
@@ -136,6 +138,17 @@ def test_white_spectra_give_natural_pictures() -> None:
     assert float(torch.corrcoef(torch.stack([red.flatten(), blue.flatten()]))[0, 1]) > 0.5
 
 
+def test_coarse_structure_moves_most_on_oblong_pictures_too() -> None:
+    """By 1 / f: a wave as long as the longer side twice as much as one of half the length, the mean as much as it."""
+    norms = []
+    for column in (0, 1, 2):
+        spectrum = torch.zeros(1, 3, 8, 9, 2)
+        spectrum[..., 0, column, 0] = 1.0
+        norms.append(float(Fourier(1.0, decorrelate=False).decode(spectrum, (8, 16)).norm()))
+    assert norms[1] / norms[2] == pytest.approx(2, rel=1e-5)
+    assert norms[1] / norms[0] == pytest.approx(2**0.5, rel=1e-5)  # columns but the first have a twin
+
+
 def test_transforms() -> None:
     generator, images = torch.Generator().manual_seed(0), drawn(2, 3, 9, 9)
     rolled = jitter(3)(images, generator)
@@ -149,6 +162,20 @@ def test_transforms() -> None:
     offsets = torch.arange(21.0) - 10
     assert float((blurred[0, 0].sum(0) * offsets**2).sum()) == pytest.approx(1.5**2, rel=0.05)
     torch.testing.assert_close(compose()(images, generator), images)
+    torch.testing.assert_close(blur(0.0)(images, generator), images)
+
+
+def test_jitter_reaches_as_far_both_ways() -> None:
+    spot, jittered = torch.zeros(1, 1, 5, 5), jitter(1)
+    spot[..., 2, 2] = 1
+    found = {tuple(jittered(spot, torch.Generator().manual_seed(seed)).nonzero()[0, 2:].tolist()) for seed in range(60)}
+    assert found == {(y, x) for y in (1, 2, 3) for x in (1, 2, 3)}
+
+
+def test_outside_the_picture_lies_the_mean_colour() -> None:
+    turned = scale_and_rotate(0.0, 40.0)(torch.ones(1, 3, 20, 20), torch.Generator().manual_seed(0))
+    assert (turned[..., 0, 0] == 0).all()
+    assert (turned[..., 10, 10] == 1).all()
 
 
 def test_rotation_turns_by_as_many_degrees_on_oblong_pictures() -> None:
@@ -204,6 +231,34 @@ def test_a_converged_class_stops_alone() -> None:
     assert torch.equal(alone.frames[0], both.frames[0])
     assert torch.equal(both.frames[:, -1], both.images)
     assert float(both.score[0]) == pytest.approx(50.0)
+
+
+def test_what_is_said_of_a_class_that_stopped_is_of_its_own_picture() -> None:
+    """Its slot goes on climbing beside the other class, towards 50."""
+
+    class Two(Linear):
+        def forward(self, images: Tensor) -> Tensor:
+            scores = super().forward(images)
+            return torch.stack([50 * (scores[:, 0] / 50).tanh(), scores[:, 1]], 1)
+
+    model, classes = Two(2), torch.tensor([0, 1])
+    arguments = {"regulariser": squared_norm(0.0), "steps": 80, "ramp": 0.0, "tolerance": 0.02, "patience": 2}
+    found = optimise_class_models(model, classes, (6, 6), MEAN, **arguments)
+    assert found.steps[0] < 40
+    torch.testing.assert_close(found.score, class_score(model(picture(found.images)), classes).detach())
+    assert float(found.score[0]) < 50
+
+
+def test_a_class_stops_after_as_many_steps_without_a_rise_as_it_has_patience() -> None:
+    find = partial(optimise_class_models, Linear(), torch.tensor([1]), (6, 6), MEAN, steps=20, tolerance=0.1, ramp=0.0)
+    assert int(find(patience=7, optimiser=partial(SGD, lr=0.0)).steps[0]) == 7
+    assert int(find(patience=1, optimiser=partial(SGD, lr=0.0), octaves=2).steps[0]) >= 10  # the coarse one is no end
+
+
+def test_the_seed_tells_what_transforms_draw() -> None:
+    find = partial(optimise_class_models, small_net(), torch.tensor([1]), (8, 8), MEAN, steps=4, transform=jitter(3))
+    assert torch.equal(find(seed=1).images, find(seed=1).images)
+    assert not torch.equal(find(seed=1).images, find(seed=2).images)
 
 
 def test_the_penalty_is_whole_before_anything_stops() -> None:
@@ -306,6 +361,17 @@ def test_a_class_shut_at_the_zero_image_is_found_all_the_same() -> None:
     torch.testing.assert_close(found.images[1], alone.images[0], rtol=1e-5, atol=1e-5)
 
 
+def test_shut_classes_start_from_noise_of_their_own() -> None:
+    model = nn.Sequential(Linear(2), nn.ReLU())
+    linear = model[0].forward
+    model[0].forward = lambda images: linear(images) - 5.0
+    find = partial(optimise_class_models, model, size=(6, 6), mean=MEAN, steps=1, optimiser=partial(SGD, lr=0.0))
+    first, second = find(classes=torch.tensor([0, 1])).images
+    assert first.any()
+    assert second.any()
+    assert not torch.equal(first, second)
+
+
 def test_objectives_differ_as_they_should() -> None:
     """The class score takes no notice of the other classes; the posterior also lowers them."""
     scores, classes = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([1])
@@ -337,6 +403,38 @@ def test_presets() -> None:
             preset(**wrong)
 
 
+def test_numbers_become_arguments() -> None:
+    images = drawn(1, 3, 9, 9)
+    found = preset("paper", lam=0.5, tv=2.0, objective="softmax", tolerance=0.3, patience=7, octaves=3, ramp=0.2)
+    expected = squared_norm(0.5).value(images) + total_variation(2.0).value(images)
+    torch.testing.assert_close(found["regulariser"].value(images), expected)
+    names = ("objective", "tolerance", "patience", "octaves", "ramp")
+    assert [found[name] for name in names] == ["softmax", 0.3, 7, 3, 0.2]
+    sgd = preset("paper", optimiser="sgd", lr=3.0)["optimiser"]([images])
+    assert (sgd.defaults["lr"], sgd.defaults["momentum"]) == (3.0, 0.9)
+    assert preset("fourier", decay=0.7)["parameterisation"] == Fourier(0.7)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "alone"),
+    [
+        ({"rotate": 20.0}, scale_and_rotate(0.0, 20.0)),
+        ({"scale": 0.3}, scale_and_rotate(0.3, 0.0)),
+        ({"blur": 1.0}, blur(1.0)),
+        ({"jitter": 3}, jitter(3)),
+        ({"jitter": 3, "scale": 0.3, "blur": 1.0}, compose(blur(1.0), scale_and_rotate(0.3, 0.0), jitter(3))),
+    ],
+)
+def test_numbers_become_transforms(numbers: dict[str, float], alone: Transform) -> None:
+    images = drawn(1, 3, 9, 9)
+    found, expected = (
+        transform(images, torch.Generator().manual_seed(1))
+        for transform in (preset("paper", **numbers)["transform"], alone)
+    )
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, images)
+
+
 def test_display_adds_the_mean() -> None:
     image = torch.zeros(3, 4, 4)
     assert class_model_picture(image, MEAN)[:, 0, 0].tolist() == [128, 102, 76]
@@ -347,6 +445,16 @@ def test_display_adds_the_mean() -> None:
     mean = torch.linspace(0, 1, 16).view(1, 4, 4).expand(3, 4, 4)
     shown = class_model_picture(torch.zeros(3, 4, 4), mean)
     torch.testing.assert_close(shown.float() / 255, mean, rtol=0, atol=0.003)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_display_lets_few_outliers_go_beyond_black_and_white(sign: int) -> None:
+    """20 of 4800 values are far above the others."""
+    image = torch.full((3, 40, 40), float(sign))
+    image[0, 0, :20] *= 1000
+    shown = class_model_picture(image, (0.5, 0.5, 0.5))
+    assert shown[1].unique().tolist() == [round(127.5 + sign * 110)]
+    assert shown[0, 0, :20].unique().tolist() == [255 if sign > 0 else 0]
 
 
 @pytest.mark.parametrize(
@@ -388,6 +496,7 @@ def test_mistakes_are_refused(changed: dict, words: str) -> None:  # type: ignor
         ({"size": 6}, "size must be"),
         ({"mean": (0.5,)}, "mean must be"),
         ({"mean": 0.5}, "mean must be"),
+        ({"mean": (0.5, 0.5, 127.5)}, "mean must be"),
         ({"ramp": -1.0}, "ramp is a share"),
         ({"ramp": 2.0}, "ramp is a share"),
         ({"ramp": math.nan}, "ramp is a share"),

@@ -9,6 +9,7 @@ import pytest
 
 from deepinside.compare import Comparison, compare, mean_interval
 from deepinside.compare.disagreement import by_disagreement, overlap
+from deepinside.compare.kept import keep_class_models, keep_pictures
 from deepinside.compare.pairing import label_runs, pair_pictures
 from deepinside.compare.settings import differing_settings, trained
 from deepinside.compare.statistics import paired_differences
@@ -69,6 +70,10 @@ class TestStatistics:
         spread = 1.96 * np.sqrt(0.3 * 0.7 / 400)
         assert (found.low, found.high) == pytest.approx((0.3 - spread, 0.3 + spread), abs=0.006)
 
+    def test_the_interval_of_a_rare_hit_has_no_share_below_zero(self) -> None:
+        [found] = paired_differences(*hits(0, 2, 0, 48), [False])
+        assert 0 == found.low < 0.04 < found.high
+
     def test_intervals_cover_the_truth_as_often_as_they_say(self) -> None:
         """Twice 200 pictures, the second run truly 10 points better: of 100 such experiments, 95 +- 3 sigma."""
         random = np.random.default_rng(3)
@@ -109,6 +114,8 @@ class TestPairing:
         pictures = [record(0, image="a"), record(1, image="a", right=False)]
         paired = pair_pictures(runs(tmp_path, pictures, pictures))
         assert [one.index for one in paired[1]] == [0, 1]
+        paired = pair_pictures(runs(tmp_path / "other order", pictures, pictures[::-1]))
+        assert [one.index for one in paired[1]] == [0, 1]
 
     def test_other_pictures(self, tmp_path: Path) -> None:
         found = refusal(tmp_path, [record(i) for i in range(3)], [record(i) for i in range(1, 5)])
@@ -125,6 +132,10 @@ class TestPairing:
     def test_other_pictures_of_the_same_name(self, tmp_path: Path) -> None:
         """The shapes of another seed."""
         found = refusal(tmp_path, [record(0), record(1)], [record(0), record(1, boxes=[[0.0, 0.0, 9.0, 9.0]])])
+        assert "1 of 2 pictures have another size or other true boxes, the first is picture_1" in found
+
+    def test_other_sizes_of_pictures(self, tmp_path: Path) -> None:
+        found = refusal(tmp_path, [record(0), record(1)], [record(0), record(1, size=(100, 121))])
         assert "1 of 2 pictures have another size or other true boxes, the first is picture_1" in found
 
     def test_no_records(self, tmp_path: Path) -> None:
@@ -177,6 +188,10 @@ class TestDisagreement:
         assert found[1].iou == pytest.approx([1, 0.6])
         assert (found[3].overlap, found[4].overlap) == pytest.approx((20 / 60, 1))
 
+    def test_a_right_class_with_a_wrong_box_is_wrong(self) -> None:
+        [found] = by_disagreement([[record(0)], [record(0, shift=20)]])
+        assert found.right == [True, False]
+
     def test_without_true_boxes_the_class_decides(self) -> None:
         bare = [replace(record(i), boxes=[], localisation={}) for i in range(2)]
         wrong = [replace(record(i, right=i == 0), boxes=[], localisation={}) for i in range(2)]
@@ -193,6 +208,7 @@ class TestDisagreement:
     def test_overlap(self) -> None:
         assert overlap([0, 0, 2, 2], [1, 1, 3, 3]) == pytest.approx(1 / 7)
         assert overlap([0, 0, 2, 2], [2, 0, 4, 2]) == 0
+        assert overlap([0, 0, 9, 9], [10, 10, 19, 19]) == 0  # apart in both directions
         assert overlap([1, 1, 1, 1], [1, 1, 1, 1]) == 0
 
 
@@ -210,11 +226,20 @@ class TestSettings:
     def test_an_analysis_takes_the_optimiser_from_its_run(self, tmp_path: Path) -> None:
         runs = []
         for name, lr in (("a", 0.1), ("b", 0.2)):
-            run = write_run(tmp_path / name, [], optim={"lr": lr}, trainer={"max_epochs": 10 * lr}, model={})
-            config = {"run": str(run), "task": "localise", "trainer": {"max_epochs": 90}}
-            weights = {"weights": f"{run}/checkpoints/last.ckpt"}
+            run = write_run(
+                tmp_path / name, [], optim={"lr": lr}, trainer={"max_epochs": 10 * lr, "devices": 8}, model={}
+            )
+            config = {"run": str(run), "task": "localise", "trainer": {"max_epochs": 90, "devices": name}}
+            weights = {"weights": f"{run}/checkpoints/last.ckpt", "classes": f"{name}.txt"}
             runs.append(open_run(write_run(run / "localise", [], model=weights, **config)))
         assert differing_settings(runs) == {"optim.lr": ["0.1", "0.2"], "trainer.max_epochs": ["1.0", "2.0"]}
+
+    def test_other_weights_than_those_of_its_run_are_told(self, tmp_path: Path) -> None:
+        run, runs = write_run(tmp_path / "a", [], model={}), []
+        for weights in (f"{run}/checkpoints/last.ckpt", "mine.pth", "yours.pth"):
+            place = run / weights.replace("/", "_")
+            runs.append(open_run(write_run(place, [], run=str(run), task="localise", model={"weights": weights})))
+        assert differing_settings(runs) == {"model.weights": [None, "mine.pth", "yours.pth"]}
 
     def test_what_the_number_of_classes_came_to_is_told(self, tmp_path: Path) -> None:
         """`model.num_classes=null`, the default, is as many as data or weights have."""
@@ -273,6 +298,34 @@ class TestCompare:
         pictures = [*(record(i) for i in range(3)), replace(record(3), boxes=[], localisation={})]
         found = compare(runs(tmp_path, pictures, pictures))
         assert {(one.part, one.images) for one in found.measures} == {("classification", 4), ("localisation", 3)}
+
+    def test_one_picture_with_boxes_is_nothing_to_resample(self, tmp_path: Path) -> None:
+        pictures = [record(0), *(replace(record(i), boxes=[], localisation={}) for i in (1, 2))]
+        assert {one.part for one in compare(runs(tmp_path, pictures, pictures)).measures} == {"classification"}
+
+    def test_what_one_run_alone_kept_is_shown_but_no_class_model_of_one_run(self, tmp_path: Path) -> None:
+        records = [record(0), record(1)]
+        first, second = (write_run(tmp_path / name, records, kept=kept) for name, kept in (("a", 0), ("b", 1)))
+        (first / "class_models" / "pictures" / "0000_goose.png").rename(
+            first / "class_models" / "pictures" / "0001_swan.png"
+        )
+        found = compare([open_run(first), open_run(second)])
+        [shown] = keep_pictures(found, [{}], tmp_path / "out")
+        assert shown.photo.is_file()
+        assert [one is None for one in shown.maps] == [True, False]
+        assert keep_class_models(found, tmp_path / "out") == {}
+
+    def test_the_json_tells_the_first_500_pictures(self, tmp_path: Path) -> None:
+        pictures = [record(0), record(1)]
+        found = compare(runs(tmp_path, pictures, pictures))
+        many = replace(found, disagreements=found.disagreements * 251)
+        assert len(many.as_json()["disagreements"]) == 500
+
+    def test_what_a_run_does_not_know_of_every_picture_is_not_compared(self, tmp_path: Path) -> None:
+        first, second = [record(0), record(1)], [record(0), record(1)]
+        second[1] = replace(second[1], localisation={"top1_error": second[1].localisation["top1_error"]})
+        found = compare(runs(tmp_path, first, second)).measures
+        assert [one.name for one in found if one.part == "localisation"] == ["top1_error"]
 
     def test_three_runs(self, tmp_path: Path) -> None:
         pictures = [record(i) for i in range(3)]

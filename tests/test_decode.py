@@ -133,9 +133,10 @@ def test_a_folder_is_unreadable(tmp_path: Path) -> None:
         decode(tmp_path)
 
 
-def test_float_pixels_are_refused_because_their_range_is_unknown(tmp_path: Path) -> None:
-    Image.fromarray(np.linspace(0, 1, 768, dtype=np.float32).reshape(24, 32)).save(tmp_path / "float.tif")
-    with pytest.raises(UnreadablePicture, match="mode F have no fixed range"):
+@pytest.mark.parametrize(("kind", "mode"), [(np.float32, "F"), (np.int32, "I")])
+def test_pixels_whose_range_is_unknown_are_refused(kind: type, mode: str, tmp_path: Path) -> None:
+    Image.fromarray(np.linspace(0, 300, 768).astype(kind).reshape(24, 32)).save(tmp_path / "float.tif")
+    with pytest.raises(UnreadablePicture, match=f"mode {mode} have no fixed range"):
         decode(tmp_path / "float.tif")
 
 

@@ -6,18 +6,19 @@ import pytest
 import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from deepinside.attribution.crops import CropSaliency, ten_crops
 from deepinside.attribution.inner_layer import InnerGraph
-from deepinside.boxes import iou, whole_box
+from deepinside.boxes import iou, mask_to_box, whole_box
 from deepinside.errors import UserError
 from deepinside.localisation import evidence as evidence_module
-from deepinside.localisation.evidence import colour_odds, evidence, evidence_boxes, mass_box
+from deepinside.localisation.evidence import _large_parts, colour_odds, evidence, evidence_boxes, mass_box
 from deepinside.localisation.locate import locate
 from deepinside.localisation.looks import SIZES, look_around
-from deepinside.localisation.presets import PRESETS, Evidence, find_preset
-from deepinside.localisation.segment import object_box, segment
+from deepinside.localisation.presets import PRESETS, Evidence, Preset, find_preset
+from deepinside.localisation.segment import cut_seeds, object_box, segment
 
 NUMBERS = Evidence()
 
@@ -48,6 +49,19 @@ def test_uncovered_cells_are_neutral() -> None:
     assert found[:, 3:].mean() == pytest.approx(1)
 
 
+def test_a_flat_map_stays_flat_up_to_the_edge_of_the_coverage() -> None:
+    weight = np.ones((12, 16))
+    weight[:, :5] = 0
+    assert evidence(weight, weight, replace(NUMBERS, rim=1.0)) == pytest.approx(np.ones((12, 16)))
+
+
+def test_the_blur_is_in_cells_of_a_grid_of_that_short_side() -> None:
+    raw = np.random.default_rng(0).random((8, 32))
+    found = evidence(raw, np.ones((8, 32)), replace(NUMBERS, grid=16, blur=2.0, rim=1.0, power=1.0))
+    expected = gaussian_filter(raw, 1.0)
+    assert found == pytest.approx(expected / expected.mean())
+
+
 def test_mass_box_of_a_flat_map_leaves_out_its_share_on_each_side() -> None:
     assert mass_box(np.ones((20, 40)), NUMBERS).tolist() == pytest.approx([2, 1, 38, 19])
     inside = np.zeros((20, 40))
@@ -66,6 +80,26 @@ def test_colour_odds_by_hand() -> None:
     assert np.abs(odds).max() <= NUMBERS.colour_clip
     same = colour_odds(np.full((4, 5, 3), 0.4), found, np.ones((4, 5), dtype=bool), NUMBERS)
     assert same == pytest.approx(np.zeros((4, 5)))
+
+
+def test_colours_of_uncovered_cells_do_not_count() -> None:
+    generator = np.random.default_rng(0)
+    image, found = generator.random((12, 20, 3)), generator.random((12, 20))
+    found[:6, :8], found[6:, :8] = 9.0, 0.0  # they would be the samples of both
+    inside = np.ones((12, 20), dtype=bool)
+    inside[:, :8] = False
+    odds, alone = (
+        colour_odds(image, found, inside, NUMBERS),
+        colour_odds(image[:, 8:], found[:, 8:], inside[:, 8:], NUMBERS),
+    )
+    assert odds[:, 8:] == pytest.approx(alone)
+
+
+def test_parts_touch_at_corners_too_and_no_part_at_all_is_everything() -> None:
+    mask = np.zeros((5, 6), dtype=bool)
+    assert _large_parts(mask, 1.0).all()
+    mask[0, 0] = mask[1, 1] = mask[2, 2] = mask[4, 4] = mask[4, 5] = True
+    assert np.argwhere(_large_parts(mask, 1.0)).tolist() == [[0, 0], [1, 1], [2, 2]]
 
 
 @pytest.mark.parametrize("size", [(180, 240), (50, 70)])
@@ -161,6 +195,14 @@ def test_a_constant_map_gives_the_whole_picture(value: float) -> None:
     assert box.tolist() == whole_box((40, 70)).tolist()
 
 
+def test_a_picture_smaller_than_the_grid_is_cut_pixel_by_pixel() -> None:
+    mask, box = object_box(
+        torch.full((3, 20, 30), 0.5), torch.from_numpy(bump(20, 30, 9, 17, 4)), "best", mass_share=0.0
+    )
+    assert not mask.all()
+    assert torch.equal(box, mask_to_box(mask))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (1, 400), (400, 1), (2, 3), (70, 1000)])
 @pytest.mark.parametrize("grey", [False, True])
 def test_tiny_long_and_grey_pictures(size: tuple[int, int], grey: bool) -> None:
@@ -182,6 +224,10 @@ def test_what_lies_outside_the_coverage_does_not_count() -> None:
     found = object_box(image, nonsense, "best", coverage)
     assert torch.equal(found[0], expected[0])
     assert torch.equal(found[1], expected[1])
+    mass = object_box(image, 1 + 0.1 * saliency, "best", coverage, mass_share=1.0)[1]
+    assert 15 < mass[0] < mass[2] < 75
+    constant = torch.where(coverage, 0.3, nonsense)
+    assert object_box(image, constant, "best", coverage)[0].all()
 
 
 @pytest.mark.parametrize(
@@ -199,6 +245,7 @@ def test_bad_numbers_are_refused(override: dict[str, float]) -> None:
     [
         ({"further_levels": (2.5, 0.0, 1.5)}, r"further_levels must be > 0, not \(2\.5, 0\.0, 1\.5\)"),
         ({"gains": (0.7, 0.1)}, r"gains must be one more than further_levels \(2\.5, 5\.0, 1\.5\), not \(0\.7, 0\.1\)"),
+        ({"gains": (0.7, 0.1, 0.05, 0.02, 0.01)}, "gains must be one more than further_levels"),
         ({"gains": (0.7, 0.1, 0.1, 0.05)}, "gains must fall and be > 0"),
         ({"gains": (0.7, 0.1, 0.05, 0.0)}, "gains must fall and be > 0"),
     ],
@@ -241,6 +288,36 @@ def test_a_picture_of_bytes_and_the_same_in_the_unit_range_are_one(preset: str) 
     assert torch.equal(of_bytes.posteriors, in_unit.posteriors)
     assert torch.equal(of_bytes.boxes, in_unit.boxes)
     assert torch.equal(of_bytes.mask, in_unit.mask)
+
+
+def test_the_mask_and_the_map_are_the_own_classes_and_hold_no_more_memory_than_their_own() -> None:
+    frame, crops = patch(256, 320)[0], ten_crops(256, 320, 224)
+    frame[1, 32:64, 32:64] = 255  # something of class 1
+    first, own = (locate(Reds(), frame, crops, label, guesses=2) for label in (0, 1))
+    assert own.classes.tolist() == [0, 1]
+    assert torch.equal(own.mask, object_box(frame, own.saliency)[0])
+    assert not torch.equal(own.mask, first.mask)
+    assert own.saliency.untyped_storage().nbytes() == 4 * own.saliency.numel()
+    assert own.mask.untyped_storage().nbytes() == own.mask.numel()
+
+
+def test_cuts_heed_the_coverage_and_the_seeds_that_are_told_the_blur_too() -> None:
+    class Ramp(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return (images * ramp).sum((2, 3))
+
+    generator = torch.Generator().manual_seed(0)
+    ramp = torch.linspace(0.1, 1, 224) * (0.5 + torch.rand(224, 224, generator=generator))
+    frame = torch.rand(3, 16, 20, generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    covered = torch.zeros(256, 320, dtype=torch.bool)
+    covered[:224, :224] = True
+    for blur in (0.0, 3.0):
+        found = locate(Ramp(), frame, ten_crops(256, 320, 224)[:1], 0, guesses=1, blur=blur)
+        assert found.seeds is not None
+        assert not torch.equal(object_box(frame, found.saliency, blur=blur)[0], found.mask)
+        assert torch.equal(object_box(frame, found.saliency, "paper", covered, blur=blur)[0], found.mask)
+        assert torch.equal(cut_seeds(found.saliency, covered, Preset(blur=blur)), found.seeds)
+        assert not torch.equal(cut_seeds(found.saliency, covered, Preset(blur=3.0 - blur)), found.seeds)
 
 
 @pytest.mark.parametrize("side", [None, 224])
@@ -305,12 +382,13 @@ class Unsure(nn.Module):
         return torch.cat([score, score], 1)
 
 
-def test_windows_cover_the_picture_evenly_where_nothing_is_to_be_told() -> None:
+@pytest.mark.parametrize("confidence", [1.0, 0.2])
+def test_windows_cover_the_picture_evenly_where_nothing_is_to_be_told(confidence: float) -> None:
     """A linear net's gradient is the same everywhere: then every look is flat, and so is their sum."""
     frame = torch.rand(3, 256, 320, generator=torch.Generator().manual_seed(0))
-    found = looked(Unsure(), frame, confidence=1.0).maps[0]
+    found = looked(Unsure(), frame, confidence=confidence).maps[0]
     shares = [(256 * 320) ** 0.5 / round(size * 256) for size in SIZES]
-    assert torch.allclose(found, torch.full_like(found, 0.5 + 0.5 * sum(shares) / 3))
+    assert torch.allclose(found, torch.full_like(found, 0.5**confidence * (1 + sum(shares) / 3)))
 
 
 def test_windows_that_show_another_class_weigh_little() -> None:
@@ -341,13 +419,35 @@ def test_a_class_that_no_look_believes_in_still_has_a_map() -> None:
     assert looked(model, frame, 1).maps.max() > 0
 
 
+def test_windows_are_shown_in_the_unit_range() -> None:
+    """Bicubic interpolation overshoots at edges."""
+
+    class Watched(Unsure):
+        def forward(self, images: Tensor) -> Tensor:
+            extremes.append(images.detach().aminmax())
+            return super().forward(images)
+
+    extremes: list[tuple[Tensor, Tensor]] = []
+    frame = (torch.arange(256 * 320).view(256, 320) // 40 % 2).float().expand(3, -1, -1)
+    looked(Watched(), frame)
+    assert min(low for low, _ in extremes) == 0
+    assert max(high for _, high in extremes) == 1
+
+
 class Square(Reds):
+    error: type[Exception] = AssertionError
+
     def forward(self, images: Tensor) -> Tensor:
-        assert images.shape[-2:] == (224, 224), "wrong size"
+        if images.shape[-2:] != (224, 224):
+            raise self.error("wrong size")
         return super().forward(images)
 
 
-def test_a_net_that_asserts_its_size_sees_the_frame_as_a_square() -> None:
+@pytest.mark.parametrize("error", [AssertionError, ValueError])
+def test_a_net_that_refuses_other_sizes_sees_the_frame_as_a_square(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Square, "error", error)
     frame, truth = patch(256, 320)
     found = locate(Square(), frame, ten_crops(256, 320, 224), 0, preset="best", guesses=1)
     assert iou(found.box[None], truth[None]).item() > 0.5

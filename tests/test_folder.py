@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from deepinside.config import DataConfig
 from deepinside.data import folder
 from deepinside.data.folder import PictureFiles, PictureFolder, find_pictures, holds_pictures, picture_names
 from deepinside.data.picture import Classes, UnreadablePicture
+from deepinside.data.source import open_split
 from deepinside.errors import UserError
 
 from . import trees
@@ -116,6 +118,11 @@ def test_limit_takes_pictures_from_all_over(tmp_path: Path) -> None:
     assert len(PictureFolder(tmp_path, "train", limit=99)) == 5
     for limit in (0, -1):
         assert error(tmp_path, limit=limit) == f"limit = {limit}; it must be at least 1 picture, or null for all"
+
+
+def test_the_limit_of_the_configuration_is_heeded(tmp_path: Path) -> None:
+    trees.class_folders(tmp_path / "train", {"ape": 5, "cat": 5})
+    assert len(open_split(DataConfig("folder", str(tmp_path), limit=4), "train", 0)) == 4
 
 
 def test_folders_called_train_and_test_may_be_classes(tmp_path: Path) -> None:

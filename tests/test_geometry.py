@@ -1,5 +1,6 @@
 """A known rectangle goes through the whole path, from the file to the box in original pixels, and comes back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from callbacks.outcomes import known_box, look_at, measure
 from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import scale_boxes, to_whole_pixels
+from deepinside.config import LocalisationConfig
 from deepinside.data.decode import decode
 from deepinside.data.ilsvrc import ILSVRC
+from deepinside.data.picture import Classes
 from deepinside.data.transforms import resize_whole
+from deepinside.data.views import WholePicture
 from deepinside.localisation.locate import locate
+from deepinside.models.convnet import ConvNet, Preprocessing
 
 from . import trees
 
@@ -66,6 +72,29 @@ def test_a_rectangle_comes_back(tmp_path: Path, size: tuple[int, int], box: tupl
         assert ((off[:2] + off[2:]) / 2).abs().max() <= 1, (preset, off.tolist())
         if preset == "paper":
             assert off.abs().max() <= 1
+
+
+def test_what_is_scored_and_written_is_in_whole_pixels_of_the_original_picture() -> None:
+    """The frame is about half as large. The net takes it for class 0, the picture is of class 1."""
+    preprocessing, classes = Preprocessing((0.0,) * 3, (1.0,) * 3, 256, 224), Classes(("n0", "n1"), ("zero", "one"))
+    convnet, settings = ConvNet("red", Redness(), preprocessing, classes, ()).eval(), LocalisationConfig()
+    frame = torch.tensor(GROUND, dtype=torch.uint8).view(3, 1, 1).repeat(1, 256, 420)
+    frame[:, 31:170, 150:263] = torch.tensor(OBJECT, dtype=torch.uint8).view(3, 1, 1)
+    truth = torch.tensor([[292.0, 60.0, 514.0, 333.0]])
+    picture = WholePicture(frame, 1, truth, (500, 820), "a", 0)
+    found = measure(classes, picture, look_at(convnet, picture, settings), settings)
+    assert found.guesses.ids == ("n0", "n1")
+    assert found.guesses.boxes.tolist() == [[293.0, 61.0, 513.0, 332.0]] * 2  # 292.9, 60.5, 513.5, 332.0
+    assert [found.rows[1][edge] for edge in ("xmin", "ymin", "xmax", "ymax")] == [293, 61, 512, 331]
+    assert (found.first_guess, found.class_known) == ("wrong_class", "right")
+    assert found.record is not None
+    assert found.record.known_box == known_box(convnet, picture, settings).tolist() == [293.0, 61.0, 513.0, 332.0]
+    assert found.hits is not None
+    assert found.hits[0, :, 50].all()  # the map, in the frame, against the boxes, in the picture
+    unboxed = replace(picture, boxes=torch.zeros(0, 4))
+    bare = measure(classes, unboxed, look_at(convnet, unboxed, settings), settings)
+    assert bare.record is not None
+    assert [(guess.iou, guess.right) for guess in bare.record.guesses] == [(None, None)] * 2
 
 
 def test_the_map_lies_where_the_rectangle_lies(tmp_path: Path) -> None:

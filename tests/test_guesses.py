@@ -1,14 +1,26 @@
 """Which boxes of which classes are guessed."""
 
+import math
 from itertools import combinations, product
 
 import pytest
 import torch
 
-from deepinside.localisation.guesses import allocate
+from deepinside.localisation.guesses import allocate, mean_posteriors
 from deepinside.localisation.presets import Evidence
 
 GAINS = Evidence().gains
+
+
+def test_posteriors_are_averaged_and_not_scores() -> None:
+    """exp(4) : 1 and 1 : exp(2), so one crop is surer than the other; scores in half precision lose nothing more."""
+    scores = torch.tensor([[4.0, 0.0], [0.0, 2.0]])
+    expected = [
+        0.5 * (1 / (1 + math.exp(-4)) + 1 / (1 + math.exp(2))),
+        0.5 * (1 / (1 + math.exp(4)) + 1 / (1 + math.exp(-2))),
+    ]
+    assert mean_posteriors(scores).tolist() == pytest.approx(expected)
+    assert mean_posteriors(scores.half()).tolist() == pytest.approx(expected)
 
 
 def test_a_sure_class_gets_all_its_boxes_before_the_next_class() -> None:

@@ -10,6 +10,7 @@ import torch
 from deepinside.data.annotations import read_solution_csv, read_synset_mapping, read_voc_xml
 from deepinside.data.ilsvrc import ILSVRC, fit_boxes, imagenet_wnids
 from deepinside.data.picture import Classes, UnreadablePicture
+from deepinside.data.source import read
 from deepinside.errors import UserError
 
 from . import trees
@@ -55,6 +56,14 @@ def test_a_picture_as_read(tmp_path: Path) -> None:
     assert picture.image.shape == (3, 24, 32)
     assert (picture.image[:, 1, 1].int() - torch.tensor(trees.colour(1))).abs().max() <= 3
     assert picture.boxes.dtype == torch.float32
+
+
+def test_a_malformed_xml_makes_its_picture_unreadable(tmp_path: Path) -> None:
+    data = ILSVRC(trees.official(tmp_path), "val")
+    trees.write(tmp_path / "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000002.xml", "<annotation>")
+    assert read(data, 0).boxes.tolist() == BOXES[0]
+    with pytest.raises(UnreadablePicture, match=r"picture 1: .*00000002\.xml: not a VOC annotation"):
+        read(data, 1)
 
 
 @pytest.mark.parametrize("lists", [True, False])

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from deepinside.attribution.context import gradients_on
-from deepinside.attribution.inner_layer import InnerGraph
+from deepinside.attribution.inner_layer import InnerGraph, _is_map
 from deepinside.errors import UserError
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.models.simonyan2013 import simonyan2013
@@ -43,6 +43,20 @@ def test_the_layers_follow_from_the_architecture(name: str, layers: list[str], s
             graph = InnerGraph(bare, torch.rand(1, 3, side, side))
         assert graph.layers == [prefix + layer for layer in layers]
         assert all(not module._forward_hooks and not module._forward_pre_hooks for module in net.modules())
+
+
+def test_a_wide_head_on_the_mean_of_a_map_does_not_look_at_places() -> None:
+    plain = small_net()
+    wide = nn.Sequential(*plain[:-1], nn.Linear(7, 20), nn.ReLU(), nn.Linear(20, 3)).double()
+    for net in (plain, wide):
+        with gradients_on(net) as bare:
+            assert InnerGraph(bare, torch.rand(1, 3, 48, 64, dtype=torch.float64)).layers == ["5"]
+
+
+def test_windows_of_pictures_are_no_maps_of_them() -> None:
+    images = torch.zeros(2, 3, 64, 64)
+    assert _is_map(torch.zeros(2, 5, 8, 8, requires_grad=True), images)
+    assert not _is_map(torch.zeros(8, 5, 4, 4, requires_grad=True), images)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,31 @@ def test_v2_takes_any_component_v1_the_largest() -> None:
     assert threshold_hits(saliency, TRUTH)[0].all()
 
 
+def test_thresholds_are_whole_levels_of_256_rounded_down() -> None:
+    """At 0.50 of 255 the level is 127, at 0.51 it is 130."""
+    saliency = torch.zeros(40, 40)
+    saliency[10:20, 10:20], saliency[0, 0] = 128.5 / 255, 1.0
+    assert threshold_hits(saliency, TRUTH)[0].nonzero()[:, 0].tolist() == list(range(51))
+
+
+def test_maps_are_stretched_to_the_unit_range() -> None:
+    saliency = torch.zeros(40, 40)
+    saliency[10:20, 10:20], saliency[10:15, 10:18] = 0.5, 1.0
+    assert torch.equal(threshold_hits(1 + saliency, TRUTH), threshold_hits(saliency, TRUTH))
+
+
+def test_an_iou_of_exactly_one_half_is_a_hit() -> None:
+    half = torch.zeros(40, 40)
+    half[10:20, 10:15] = 1.0
+    assert threshold_hits(half, TRUTH)[:, 50].tolist() == [True, True, True, False]
+    assert centre_hits(torch.tensor([[25.0, 25.0, 75.0, 50.0]]), (100, 100))[:, 49].tolist() == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
 def test_components_touch_at_corners() -> None:
     """8-connected, as contours are: two squares that meet at a corner are one box."""
     saliency = torch.zeros(40, 40)
@@ -104,5 +129,6 @@ def test_pointing_within_fifteen_pixels(point: tuple[float, float], hit: bool) -
 def test_mass_counts_parts_of_pixels_and_overlaps_once() -> None:
     cover = pixel_cover(torch.tensor([[0.5, 0.0, 2.0, 1.0], [1.0, 0.0, 2.0, 2.0]]), (2, 3))
     assert cover.tolist() == [[0.5, 1, 0], [0, 1, 0]]
+    assert pixel_cover(torch.tensor([[2.0, 2.0, 3.0, 3.0]]), (5, 6)).sum() == 1  # nothing beyond its corners
     assert saliency_mass(torch.tensor([[4.0, 1, 1], [2, 0, 0]]), cover) == pytest.approx(3 / 8)
     assert saliency_mass(torch.zeros(2, 3), cover) == pytest.approx(2.5 / 6)

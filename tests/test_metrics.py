@@ -144,6 +144,25 @@ def test_known_boxes_at_three_levels() -> None:
     assert found["mean_iou"] == pytest.approx(0.6)
 
 
+def test_a_known_box_with_an_iou_of_exactly_one_half_is_right() -> None:
+    metric = LocalisationError()
+    add(metric, [1], [BAD], known=torch.tensor([0.0, 0.0, 40.0, 20.0]))
+    assert rows(metric)["gt_known_accuracy"] == 1
+
+
+def test_pointing_in_an_oblong_picture() -> None:
+    """The map's highest point and the picture's middle lie in one box each, with x and y exchanged in none."""
+    saliency = torch.zeros(10, 40)
+    saliency[2, 35] = 1.0
+    for truth, expected in (
+        (torch.tensor([[330.0, 0, 400, 60]]), [1, 0, 0]),
+        (torch.tensor([[160.0, 20, 260, 80]]), [0, 1, 1]),
+    ):
+        score = score_picture(LABEL, torch.tensor([LABEL]), GOOD[None], GOOD, truth, (100, 400), saliency)
+        assert score.rows is not None
+        assert score.rows[:, MEASURES.index("pointing_game")].tolist() == expected
+
+
 def test_what_cannot_be_told_is_left_out() -> None:
     metric = LocalisationError()
     metric.update(score_picture(LABEL, torch.tensor([LABEL]), GOOD[None], None, TRUTH, None))

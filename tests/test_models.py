@@ -40,6 +40,17 @@ def squeezenet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_data_with_some_of_the_weights_classes_need_no_new_head(tmp_path: Path) -> None:
+    """Where the number of outputs is said to stay."""
+    first = build("shapes_convnet", classes=TEN)
+    state = {f"convnet.{key}": value for key, value in first.state_dict().items()}
+    torch.save({"state_dict": state, "deepinside": first.description()}, tmp_path / "last.ckpt")
+    few = Classes(TEN.ids[3:7], TEN.names[3:7])
+    found = build("shapes_convnet", str(tmp_path / "last.ckpt"), few, num_classes=10)
+    assert found.classes == TEN
+    assert all(torch.equal(value, found.state_dict()[key]) for key, value in first.state_dict().items())
+
+
 def test_simonyan2013_layer_by_layer() -> None:
     net, shapes = simonyan2013().eval(), {}
     for name, layer in net.named_children():
@@ -219,6 +230,7 @@ def test_crops_that_are_too_small_are_told() -> None:
 def test_classes_by_name_identifier_index() -> None:
     assert find_classes("object 3, n00000001,7, THING 3", TEN) == [3, 1, 7]
     assert find_classes("all", TEN) == list(range(10))
+    assert find_classes("1,2", Classes(("2", "1", "x"), ("2", "1", "x"))) == [1, 0]  # names before indices
     with pytest.raises(UserError, match="no class 'objekt 3'; there are thing 0, thing 1"):
         find_classes("objekt 3", TEN)
     many = Classes(tuple(f"n{i:08d}" for i in range(30)), tuple(f"thing {i}, object {i}" for i in range(30)))

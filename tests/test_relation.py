@@ -64,6 +64,40 @@ def odd_net() -> nn.Module:
     return nn.Sequential(*layers)
 
 
+def test_layers_that_no_gradient_reaches_are_left_out_and_scores_without_one_refused() -> None:
+    class Aside(nn.Module):
+        def __init__(self, cut: bool) -> None:
+            super().__init__()
+            self.stem, self.relu, self.aside = nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 3)
+            self.cut = cut
+
+        def forward(self, images: Tensor) -> Tensor:
+            found = self.relu(self.stem(images))
+            self.aside(found).relu()
+            scores = found.mean((2, 3))
+            return scores.detach() if self.cut else scores
+
+    images, classes = torch.rand(2, 3, 8, 8), torch.tensor([0, 1])
+    assert {row.layer for row in relation(Aside(False), images, classes)} == {"stem", "relu", "Aside"}
+    with pytest.raises(ValueError, match="the model's scores have no gradient"):
+        relation(Aside(True), images, classes)
+
+
+def test_constants_and_clamped_pictures_are_no_layers_of_theirs() -> None:
+    class Placed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.places, self.relu = nn.Conv2d(3, 2, 3), nn.Conv2d(1, 2, 3), nn.ReLU()
+
+        def forward(self, images: Tensor) -> Tensor:
+            places = self.places(torch.ones(1, 1, 8, 8))
+            return self.relu(self.stem(images.clamp(0, 1)) + places).mean((2, 3))
+
+    rows = relation(Placed(), torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
+    assert [row.layer for row in rows if row.kind == "ReLU"] == ["relu"]
+    assert [row.layer for row in rows if row.kind == "convolution"] == ["stem"]
+
+
 class Normalised(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

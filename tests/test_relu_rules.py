@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from deepinside.attribution.activations import read_rectifier
 from deepinside.attribution.relu_coverage import relu_coverage
 from deepinside.attribution.relu_rules import RULES, ReluRule
 from deepinside.attribution.saliency import saliency
@@ -50,6 +51,32 @@ def test_golden_numbers_of_relu6(method: str, expected: list[float], relu: nn.Mo
     net = nn.Sequential(nn.Flatten(), linear(*torch.eye(4).tolist()), relu, linear([2, 3, 5, -4]))
     images = torch.tensor([-1.0, 1.0, 7.0, 2.0], **DOUBLE).view(1, 4, 1, 1)
     assert reconstruct(net, images, method).flatten().tolist() == expected
+
+
+def test_gates_alone_are_no_rectifiers() -> None:
+    class Gated(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            flat = images.flatten(1)
+            return flat * flat.mean(1, keepdim=True).sigmoid()
+
+    assert [a.kind for a in relu_coverage(Gated(), torch.rand(1, 3, 2, 2)).activations] == ["gate"]
+    assert not relu_coverage(Gated(), torch.rand(1, 3, 2, 2)).rules_apply
+    with pytest.raises(UserError, match="found no rectifier between picture and scores of Gated"):
+        reconstruct(Gated(), torch.rand(1, 3, 2, 2), "deconvnet")
+
+
+def test_the_share_of_open_gates_counts_both_bounds() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.ReLU6(), nn.Linear(4, 1))
+    [found] = relu_coverage(net, torch.tensor([-1.0, 1.0, 7.0, 9.0]).view(1, 4, 1, 1)).activations
+    assert found.open == 0.25
+
+
+def test_what_replaces_or_bounds_by_other_numbers_is_no_rectifier() -> None:
+    x = torch.rand(4)
+    assert read_rectifier("threshold", F.threshold, (x, 0.0, 0.0), {}) == (float("inf"), False)
+    assert read_rectifier("threshold", F.threshold, (x, 0.0, 5.0), {}) is None
+    assert read_rectifier("clamp", torch.clamp, (x, 0.0), {"max": torch.tensor(2.0)}) == (2.0, False)
+    assert read_rectifier("clamp", torch.clamp, (x, 0.0), {"max": torch.rand(4)}) is None
 
 
 def test_two_layers_by_hand() -> None:

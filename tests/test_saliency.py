@@ -17,11 +17,11 @@ from deepinside.attribution import route
 from deepinside.attribution.context import bare_module, gradients_on
 from deepinside.attribution.crops import Crop
 from deepinside.attribution.inner_layer import InnerGraph
-from deepinside.attribution.methods import METHODS
+from deepinside.attribution.methods import METHODS, integrated_gradients, smoothgrad
 from deepinside.attribution.randomisation import layers_in_use
 from deepinside.attribution.relation import relation
 from deepinside.attribution.saliency import REDUCTIONS
-from deepinside.attribution.scores import SCORES, Score
+from deepinside.attribution.scores import SCORES, Score, check_classes, check_scores, evaluate
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.ilsvrc import ILSVRC
 from deepinside.errors import UserError
@@ -312,6 +312,40 @@ def test_compiled_parts_run_uncompiled() -> None:
         torch.testing.assert_close(saliency(wrapped, IMAGES, CLASSES), expected, rtol=0, atol=1e-12)
     assert runs == []
     assert bare_module(nn.DataParallel(torch.compile(model, backend=backend))) is model
+    parallel = nn.parallel.DistributedDataParallel.__new__(
+        nn.parallel.DistributedDataParallel
+    )  # needs no process group
+    nn.Module.__init__(parallel)
+    parallel.module = model
+    assert bare_module(parallel) is model
+
+
+def test_scores_and_classes_are_checked_by_number_and_type() -> None:
+    scores = torch.rand(3, 5, requires_grad=True)
+    with pytest.raises(ValueError, match=r"must be int64 in 0\.\.4"):
+        check_classes(torch.zeros(3, dtype=torch.int32), 5)
+    with pytest.raises(ValueError, match=r"must give class scores \(2, classes\), it gave \(3, 5\)"):
+        check_scores(scores, 2)
+    with pytest.raises(ValueError, match=r"one number a picture, \(3,\), it gave \(5,\)"):
+        evaluate(lambda given, _: given.sum(0), scores, torch.zeros(3, dtype=torch.int64))
+
+
+def test_smoothgrads_noise_goes_with_the_range_of_each_picture() -> None:
+    """The mean of 25 noisy pictures, where the gradient is the picture itself: off by 0.15 / 5 of the range."""
+    calls: list[Tensor] = []
+
+    def itself(images: Tensor) -> Tensor:
+        calls.append(images)
+        return images[:, None]
+
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = smoothgrad(itself, images)[:, 0] - images
+    assert len(calls) == 25
+    assert float(noise.std()) == pytest.approx(0.03, rel=0.05)
+    integrated_gradients(itself, images)
+    assert len(calls) == 25 + 32
+    wider = smoothgrad(itself, 3 + 2 * images)[:, 0] - (3 + 2 * images)
+    torch.testing.assert_close(wider, 2 * noise)
 
 
 class Prepares(nn.Module):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from callbacks import Localisation, Pictures, Randomisation
+from callbacks.cascade import judge
 from callbacks.sanity import sanity_table
 from deepinside import saliency
 from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
@@ -30,6 +32,7 @@ from deepinside.config import (
 )
 from deepinside.data.module import PictureData
 from deepinside.data.source import open_split
+from deepinside.data.views import WholePicture
 from deepinside.launch import make_trainer
 from deepinside.models.build import build_convnet
 from deepinside.report.run_report import _about_sanity
@@ -273,6 +276,39 @@ def test_maps_without_an_order_have_no_figure(tmp_path: Path) -> None:
     assert "blank" not in _about_sanity({})
     assert "centre_box" not in callback.results
     json.dumps(callback.results, allow_nan=False)
+
+
+def test_layers_of_one_shape_get_weights_of_their_own() -> None:
+    [net] = randomised_nets(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), [["1", "0"]])
+    assert not torch.equal(net[0].weight, net[1].weight)
+
+
+def test_a_look_at_a_weights_type_is_no_use_of_its_layer() -> None:
+    class Looks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.unused = nn.Linear(3, 2), nn.Linear(3, 2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            scores: Tensor = self.head(images.to(self.unused.weight.dtype))
+            return scores
+
+    assert layers_in_use(Looks(), torch.ones(1, 3)) == ["head"]
+
+
+def test_a_net_that_changes_its_input_changes_none_of_the_pictures() -> None:
+    images = torch.ones(1, 3)
+    assert layers_in_use(nn.Sequential(nn.Hardtanh(0, 0.5, inplace=True), nn.Linear(3, 2)), images) == ["1"]
+    assert (images == 1).all()
+
+
+def test_a_blank_map_resembles_no_other() -> None:
+    picture = WholePicture(torch.zeros(3, 20, 20, dtype=torch.uint8), 0, torch.zeros(0, 4), (20, 20), "a", 0)
+    ramp, blank = torch.arange(20.0).expand(20, 20), torch.zeros(20, 20)
+    found = judge(picture, "goose", [ramp, blank, ramp], None, [])
+    assert found.blank == [False, True, False]
+    assert found.spearman == pytest.approx([1, 0, 1])
+    assert judge(picture, "goose", [blank, ramp], None, []).spearman == pytest.approx([math.nan] * 2, nan_ok=True)
 
 
 class Foreign(LightningModule):

@@ -9,8 +9,10 @@ from torch import Tensor
 from deepinside.boxes import iou, mask_to_box, whole_box
 from deepinside.errors import UserError
 from deepinside.localisation.colour import fit_mixtures, log_density, monomials
-from deepinside.localisation.presets import PRESETS, find_preset
-from deepinside.localisation.segment import _log_odds, largest_component, object_box, segment
+from deepinside.localisation.graph import Array, Graph, Mask, pixel_graph
+from deepinside.localisation.graph_cut import Cuts
+from deepinside.localisation.presets import PRESETS, Preset, find_preset
+from deepinside.localisation.segment import _log_odds, _solver, cut_seeds, largest_component, object_box, segment
 
 every = pytest.mark.parametrize("preset", list(PRESETS))
 both = pytest.mark.parametrize("preset", ["paper", "vgg"])  # whose seeds cannot change
@@ -137,6 +139,23 @@ def test_gaussians_without_a_colour_weigh_nothing_anywhere() -> None:
     assert log_density(away, five) == pytest.approx(log_density(away, one), rel=1e-6)
 
 
+def test_a_colour_that_is_beyond_exp_of_every_gaussian_still_belongs_to_one() -> None:
+    """One of 4001: its distance from their mean is 63 deviations."""
+    colours = np.full((3, 4001), 0.4)
+    colours[0, 0] = 0.9
+    assert np.isfinite(fit_mixtures([monomials(colours)], 1)[0]).all()
+
+
+def test_the_mixture_of_a_picture_has_had_enough_steps() -> None:
+    features = monomials(synthetic_colours().T)
+    few, usual, many = (
+        log_density(features, fit_mixtures([features], 3, **steps)[0]).mean()
+        for steps in ({"iterations": 1}, {}, {"iterations": 100})
+    )
+    assert few < many - 0.02
+    assert usual > many - 0.005
+
+
 def test_log_odds_are_the_difference_of_the_data_costs() -> None:
     features = monomials(synthetic_colours().T)
     mixtures = fit_mixtures([features[:, :500], features[:, 500:]], 5)
@@ -225,6 +244,54 @@ def test_a_constant_map_gives_the_whole_picture(preset: str, value: float, blur:
     assert box.tolist() == whole_box((60, 80)).tolist()
 
 
+def test_a_map_with_samples_but_no_seeds_or_seeds_but_no_samples_gives_the_whole_picture() -> None:
+    """A map of two values: 20% or 80% of its pixels have the greater one."""
+    image, values = scene()[0], torch.arange(80).expand(60, 80)
+    assert segment(image, (values < 16).float(), background_seeds=0.9).all()
+    assert segment(image, (values < 64).float(), "vgg").all()
+
+
+def test_blur_does_not_darken_the_edge_of_the_coverage() -> None:
+    """A ramp that ends at its brightest, where the coverage does: there are the seeds of the object."""
+    ramp, covered = torch.arange(80.0).expand(60, 80), torch.zeros(60, 80, dtype=torch.bool)
+    covered[:, :40] = True
+    seeds = cut_seeds(ramp, covered, Preset(blur=4.0))
+    assert (seeds[:, 38:40] == 1).all()
+    assert not (seeds[:, :38] == 1).any()
+
+
+def test_cuts_are_exact_but_in_large_pictures_with_few_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Coarse:
+        def __init__(self, graph: object, unit: float) -> None:
+            self.cut = "coarse to fine"
+
+    monkeypatch.setattr("deepinside.localisation.segment.CoarseToFine", Coarse)
+    large, small = (pixel_graph((200, width), {}) for width in (200, 199))
+    assert _solver(large, find_preset("vgg")) == "coarse to fine"  # type: ignore[arg-type]
+    assert _solver(small, find_preset("vgg")) != "coarse to fine"  # type: ignore[arg-type]
+    assert _solver(large, find_preset("paper")) != "coarse to fine"  # type: ignore[arg-type]
+
+
+@both
+def test_what_is_cut_is_whole_numbers(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Floats add them up without rounding, so that a cut is exact."""
+
+    class Watched(Cuts):
+        def __init__(self, graph: Graph) -> None:
+            numbers.append(graph.weights)
+            super().__init__(graph)
+
+        def cut(self, costs: Array) -> tuple[Mask, float]:
+            numbers.append(costs)
+            return super().cut(costs)
+
+    numbers: list[Array] = []
+    monkeypatch.setattr("deepinside.localisation.segment.Cuts", Watched)
+    segment(*scene()[:2], preset)
+    assert len(numbers) == 2
+    assert all(np.array_equal(one, np.rint(one)) for one in numbers)
+
+
 @both
 def test_ties_at_both_quantiles_are_background(preset: str) -> None:
     image, _, truth = scene()
@@ -287,6 +354,15 @@ def test_bad_input_is_refused(image: Tensor, saliency: Tensor, coverage: Tensor 
         segment(image, saliency, coverage=coverage)
 
 
+def test_presets_have_the_published_numbers() -> None:
+    """The paper's quantiles, and what VGG's code and its cut engine's defaults have in place of them."""
+    quantiles = {"foreground_samples": 0.95, "background_samples": 0.3}
+    paper = {"foreground_seeds": 0.95, "background_seeds": 0.3, "uniform_weight": 0.0, "neighbours": 8}
+    vgg = {"foreground_seeds": 0.995, "background_seeds": 0.005, "uniform_weight": 0.05, "neighbours": 4}
+    assert find_preset("paper") == Preset(**quantiles, **paper, strength=50.0, beta_factor=2.0, components=5)
+    assert find_preset("vgg") == Preset(**quantiles, **vgg, strength=150.0, beta_factor=0.5, components=5)
+
+
 def test_presets_name_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="'papr'; did you mean 'paper'"):  # as `segment` has it
         segment(torch.rand(3, 4, 5), torch.rand(4, 5), preset="papr")
@@ -302,6 +378,7 @@ def test_presets_name_what_is_wrong() -> None:
     "override",
     [
         {"foreground_samples": 0.2},
+        {"foreground_samples": 0.3},  # the background's
         {"background_seeds": -0.1},
         {"foreground_seeds": 1.1},
         {"neighbours": 6},

@@ -1,12 +1,15 @@
 """The drawn shapes: reproducible to the bit, exactly boxed, and not to be had by a trivial box."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from deepinside.config import DataConfig
 from deepinside.data.shapes import SHAPES, SIDE, Shapes, draw_shapes
+from deepinside.data.source import open_split
 from deepinside.errors import UserError
 from deepinside.models.shapes_convnet import shapes_convnet
 
@@ -98,6 +101,18 @@ def test_data_set_reads_pictures() -> None:
     assert torch.equal(picture.image, images[12])
     assert torch.equal(picture.boxes, boxes[12:13])
     assert (picture.label, picture.name, picture.index) == (int(labels[12]), "shape_val_000012", 12)
+
+
+def test_the_configuration_says_how_many_are_drawn() -> None:
+    data = DataConfig(shapes_train=5, shapes_val=3)
+    assert [len(open_split(data, split, 0)) for split in ("train", "val")] == [5, 3]
+    assert [len(open_split(replace(data, limit=4), split, 0)) for split in ("train", "val")] == [4, 3]
+
+
+def test_all_that_are_drawn_are_told() -> None:
+    told: list[int] = []
+    Shapes("val", 0, 23, told.append)
+    assert sum(told) == 23
 
 
 def test_splits_and_seeds_share_no_picture() -> None:

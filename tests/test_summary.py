@@ -48,6 +48,7 @@ def test_draws_are_seeded_and_shaped() -> None:
     assert np.array_equal(draws(values), draws(values))
     assert not np.array_equal(draws(values), draws(values, seed=1))
     assert np.ptp(draws(np.ones((9, 2)))) == 0
+    assert sum(map(len, resampled_means(values))) == 1000
 
 
 def measured(pictures: int) -> tuple[dict[str, Any], Outcomes]:

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 from deepinside.config import DataConfig
+from deepinside.data.chosen import ChosenPictures
+from deepinside.data.picture import Picture
+from deepinside.data.shapes import Shapes
 from deepinside.data.transforms import (
     RGB_EIGENVALUES,
     RGB_EIGENVECTORS,
@@ -20,7 +23,7 @@ from deepinside.data.transforms import (
     resize_whole,
     training_transform,
 )
-from deepinside.data.views import WholePicture, WholePictures, collate
+from deepinside.data.views import EvaluationView, Shuffled, TrainingView, WholePicture, WholePictures, collate
 from deepinside.models.convnet import Preprocessing
 
 NUMBERS = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.2, 0.2), 70, 64)
@@ -46,6 +49,45 @@ def test_plain_training_view_is_a_crop_of_the_resized_picture_or_its_mirror() ->
             )
         ]
         assert len(places) == 1
+
+
+def test_what_is_drawn_is_a_function_of_seed_epoch_and_place() -> None:
+    """Three times the same picture; what is drawn later is as if nothing had been."""
+    source = ChosenPictures(Shapes("train", 0, 1), [0, 0, 0])
+    views = [TrainingView(source, PLAIN, NUMBERS, list(range(10)), seed) for seed in (0, 1)]
+    state = torch.get_rng_state()
+    drawn = [views[seed][epoch, i]["image"] for seed in (0, 1) for epoch in (0, 1) for i in range(3)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(torch.stack(drawn).unique(dim=0)) == 12
+    assert torch.equal(views[1][1, 2]["image"], drawn[-1])
+    assert torch.equal(views[0][2]["image"], drawn[2])  # epoch 0
+    order = Shuffled(views[0], 1, 0, seed=0)
+    order.set_epoch(3)
+    assert sorted(order) == [(3, 0), (3, 1), (3, 2)]
+
+
+def test_a_picture_of_unknown_class_has_no_label_of_the_nets() -> None:
+    class Unlabelled(ChosenPictures):
+        def read(self, i: int) -> Picture:
+            return replace(super().read(i), label=-1)
+
+    item = EvaluationView(Unlabelled(Shapes("val", 0, 1), [0]), NUMBERS, list(range(10)))[0]
+    assert item["label"] == item["picture"].label == -1
+
+
+def test_half_of_the_training_pictures_are_mirrored() -> None:
+    torch.manual_seed(0)
+    ramp = torch.arange(100, dtype=torch.uint8).expand(3, 80, 100)
+    crops = [training_transform(PLAIN, NUMBERS)(ramp) for _ in range(40)]
+    mirrored = sum(bool(crop[0, 0, 0] > crop[0, 0, -1]) for crop in crops)
+    assert 10 < mirrored < 30
+
+
+def test_noise_comes_without_contrast_too() -> None:
+    torch.manual_seed(0)
+    grey = torch.full((3, 70, 70), 128, dtype=torch.uint8)
+    assert training_transform(PLAIN, NUMBERS)(grey).std() == 0
+    assert training_transform(replace(PLAIN, noise=0.2), NUMBERS)(grey).std() > 0
 
 
 def test_zeroed_out_parts_have_the_mean_colour() -> None:
@@ -124,6 +166,7 @@ def test_the_pictures_of_a_batch_go_to_another_process_as_two_tensors() -> None:
         assert replace(one, frame=other.frame, boxes=other.boxes) == other
         assert other.frame.untyped_storage().nbytes() == other.frame.nbytes
     assert copy.copy(sent)[0] is sent[0]
+    assert isinstance(copy.copy(sent), WholePictures)
     assert pickle.loads(pickle.dumps(WholePictures())) == WholePictures()
     item = {"image": picture(), "label": 0, "picture": sent[0], "unreadable": None}
     assert isinstance(collate([item])["pictures"], WholePictures)
