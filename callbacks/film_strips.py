@@ -28,7 +28,7 @@ class Looks:
         self.held: dict[int, tuple[str, Arrays]] = {}
 
     def forget_after(self, step: int, trainer: Trainer) -> None:
-        """A run that starts or goes on at `step` has not seen what lies after it."""
+        """A run that starts or goes on at `step` has not seen what lies after it: its files are removed."""
         self._forget([kept for kept in self.steps() if kept > step], trainer)
 
     def forget_before(self, step: int, trainer: Trainer) -> None:

@@ -58,7 +58,7 @@ class Outcome:
 
 
 def look_at(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig, guesses: int = 5) -> CropSaliency:
-    """What the net says of a picture; the others' `looked`."""
+    """A picture's scores and maps; `localise` and `measure` take them as `looked`."""
     crops = ten_crops(*_size(picture.frame), convnet.preprocessing.crop)
     return look(convnet, picture.frame, crops, _question(picture, settings, guesses))
 

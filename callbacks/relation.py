@@ -33,8 +33,8 @@ class Relation(Callback):
     """At predict: the layers of DeconvNet against back-prop, and the three reconstructions of pictures.
 
     Of every picture that comes, for its own class, or for the best-scored one where there is none, on the centre crop.
-    Logs `relation/reconstructions`; writes relation.png, relation.json and a PNG a picture
-    into `folder`. `results`: {layers, kinds, explicit_deconvnet, pictures}. Works on a Classifier.
+    Logs `relation/reconstructions`; writes relation.png, relation.json and a PNG a picture into `folder`. `results`:
+    {layers, kinds, explicit_deconvnet, pictures}. Works on a Classifier.
     """
 
     def __init__(self, folder: Path) -> None:

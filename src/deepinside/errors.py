@@ -7,7 +7,7 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """Bad input. The message is one line that says what is wrong, where, and what is valid.
 
-    To who calls the library it is a ValueError like any other.
+    To callers of the library it is a ValueError like any other.
     """
 
 

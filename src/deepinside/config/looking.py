@@ -13,7 +13,7 @@ class ClassModelsConfig(Section):
     unit: str = option(*UNIT)
     warm_start: bool = option(False, "while training: a look begins at what the last one found, not at the zero image")
     look_steps: int | None = option(None, "while training: ascent steps of a look, at most; null: steps", low=1)
-    count: int = option(10, "classes shown by train.py, spread over the class list; 0: none", low=0)
+    count: int = option(10, "classes shown where none are named, spread over the class list; 0: none", low=0)
     preset: str = option(
         "paper",
         "paper; beyond it: fourier, the same objective climbed in Fourier space; natural, random views and smoothness",

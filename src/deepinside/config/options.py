@@ -45,7 +45,7 @@ def kinds_of(annotation: Any) -> set[Any]:
 
 
 class Section:
-    """What is made of options. Raises UserError, in a line that names the field, where a value is not valid."""
+    """Base of every section. Raises UserError, in a line that names the field, where a value is not valid."""
 
     def __post_init__(self) -> None:
         for f in fields(cast(Any, self)):

@@ -1,5 +1,6 @@
 """Weakly supervised localisation: a picture and its saliency map -> the object's mask and box.
 
-Simonyan, Vedaldi & Zisserman 2013, section 3.2. `segment` is the way in; `colour` models the colours of object and
-background, `graph_cut` minimises the energy.
+Simonyan, Vedaldi & Zisserman 2013, section 3.2. The ways in are `locate`, for a model and a picture, and
+`segment.object_box`, for a map that one has; `colour` models the colours of object and background, `graph_cut`
+minimises the energy, `presets` has every number.
 """

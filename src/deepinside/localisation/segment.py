@@ -35,9 +35,8 @@ def segment(
     no colour sample but stay in the graph. `overrides` replace numbers of the preset. The answer is a CPU tensor, and
     the same on every call. Energy: see `graph_cut`, with F_p = -log p, B_p = -log(1 - p), of which only the difference
     matters and is clipped, p = L_f / (L_f + L_b), L = uniform_weight + (1 - uniform_weight) mixture, and seeds that
-    cannot change. Preset `paper` finds its minimum, `vgg` in large pictures comes near it, see
-    `coarse_to_fine`. Preset `best` has
-    another energy, see `evidence`, and keeps every large part.
+    cannot change. Preset `paper` finds its minimum, `vgg` in large pictures comes near it, see `coarse_to_fine`. Preset
+    `best` has another energy, see `evidence`, and keeps every large part.
 
     A map with no pixel above its background quantile (a constant one) says nothing: the answer is the whole picture.
     In a picture of one colour p = 1/2, but for rounding: seeds and smoothness decide. ValueError for wrong shapes,
@@ -50,6 +49,8 @@ def object_box(
     image: Tensor, saliency: Tensor, preset: str = "paper", coverage: Tensor | None = None, **overrides: float
 ) -> tuple[Tensor, Tensor]:
     """`segment` and the object's box: (H, W) -> mask (H, W), box (4,); (K, H, W) -> masks (K, H, W), boxes (K, 4).
+
+    A box is (x0, y0, x1, y1) in pixels, half-open: x1 and y1 are the first column and row behind it.
 
     The box is the mask's bounding box; that of preset `best` is its mean with the box of the map's mass.
     """
