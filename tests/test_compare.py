@@ -93,7 +93,7 @@ class TestStatistics:
     ("settings", "told"),
     [
         ({"seed": ["0", "1"]}, "their seed alone: .* chance in training"),
-        ({"seed": ["0", "1"], "optim.lr": ["1", "2"]}, "^They hold for these nets; "),
+        ({"seed": ["0", "1"], "optim.lr": ["1", "2"]}, "^Intervals and p hold for these nets; "),
         ({"localisation.preset": ["paper", "vgg"]}, "^$"),
         ({}, "^$"),
     ],

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from deepinside.lettering import face, fitted, length
@@ -76,7 +77,7 @@ def draw_explanation(shown: Explanation) -> Image.Image:
     elif shown.evidence is not None:
         tiles.append(([("evidence", None), ("neutral", LINE_COLOUR)], _with_evidence(shown.evidence, picture)))
     else:
-        tiles.append(("overlay", _tile(overlay(picture, warm))))
+        tiles.append(("overlay, smoothed", _tile(overlay(picture, heat(_smoothed(shown.saliency))))))
     if shown.mask is not None:
         known = [("truth", TRUTH_COLOUR)] if shown.truth is not None and len(shown.truth) else []
         tiles.append(([("cut", None), ("box", GUESS_COLOUR), *known], _with_boxes(shown, picture)))
@@ -86,7 +87,12 @@ def draw_explanation(shown: Explanation) -> Image.Image:
 def overlay(picture: Pixels, warm: Pixels) -> Pixels:
     """A map as `heat` colours it over its picture, both (H, W, 3)."""
     strength = (warm.max(-1, keepdims=True) / 255.0) ** 0.7
-    return (picture * 0.75 * (1 - strength) + warm * strength).clip(0, 255).astype(np.uint8)
+    return (picture * (1 - strength) + warm * strength).clip(0, 255).astype(np.uint8)
+
+
+def _smoothed(saliency: Tensor) -> Tensor:
+    """(H, W) -> (H, W): a Gaussian of a hundredth of the short side, so that the picture shows between its pixels."""
+    return torch.from_numpy(gaussian_filter(saliency.float().cpu().numpy(), min(saliency.shape) / 100))
 
 
 def _faint(picture: Pixels) -> NDArray[np.float64]:

@@ -58,7 +58,7 @@ class Comparison:
         if list(self.settings) == ["seed"]:
             return "The runs differ in their seed alone: what is seen here is chance in training."
         if any(key.startswith(OF_TRAINING) for key in self.settings):
-            return "They hold for these nets; what a setting does, only nets of several seeds tell."
+            return "Intervals and p hold for these nets; what a setting does, only nets of several seeds tell."
         return ""
 
     def as_json(self) -> dict[str, Any]:
