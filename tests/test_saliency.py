@@ -320,6 +320,14 @@ def test_compiled_parts_run_uncompiled() -> None:
     assert bare_module(parallel) is model
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_pixel_that_is_no_number_is_refused(value: float) -> None:
+    images = IMAGES.clone()
+    images[1, 0, 3, 3] = value
+    with pytest.raises(ValueError, match="images must be finite"):
+        saliency(net(), images, CLASSES)
+
+
 def test_scores_and_classes_are_checked_by_number_and_type() -> None:
     scores = torch.rand(3, 5, requires_grad=True)
     with pytest.raises(ValueError, match=r"must be int64 in 0\.\.4"):

@@ -17,7 +17,7 @@ def check_shapes(images: Tensor, classes: Tensor, *, several: bool = False) -> N
 
 
 def check_pictures(bare: nn.Module, images: Tensor) -> None:
-    """Raises ValueError unless they are a tensor (N, C, H, W) of the weights' floating type, on their device."""
+    """Raises ValueError unless they are a finite tensor (N, C, H, W) of the weights' floating type, on their device."""
     if not isinstance(images, Tensor) or images.ndim != 4:
         raise ValueError(f"expected images (N, C, H, W), got {shape_or_type(images)}")
     if not images.is_floating_point():
@@ -26,6 +26,8 @@ def check_pictures(bare: nn.Module, images: Tensor) -> None:
     if (weight.device, weight.dtype) != (images.device, images.dtype):
         ours, theirs = f"{images.dtype} on {images.device}", f"{weight.dtype} on {weight.device}"
         raise ValueError(f"the images are {ours}, the model is {theirs}")
+    if not images.isfinite().all():
+        raise ValueError("images must be finite: a rectifier would hide it, and the maps look like any other")
 
 
 def shape_or_type(given: Any) -> Any:
