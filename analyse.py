@@ -90,6 +90,7 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
     from lightning.pytorch import seed_everything
     from lightning.pytorch.utilities import rank_zero_only
 
+    from callbacks.outcome_store import forget_outcomes
     from deepinside.classifier import Classifier
     from deepinside.models.build import build_convnet
     from deepinside.tasks.class_model import class_model, mean_image
@@ -107,6 +108,7 @@ def analyse(config: AnalyseConfig, out: Path) -> None:
         metrics = tasks[config.task or ""](config, Classifier(convnet), out)
     if rank_zero_only.rank == 0:
         write_json(out / "metrics.json", metrics)
+        forget_outcomes(out / "found")
         folders = [f"{name}/" for name in ("pictures", "films", "gallery") if any((out / name).glob("*"))]
         print(f"results: {out}   ({', '.join(['metrics.json', *folders])})")
         print(f"look:    tensorboard --logdir {quote(str(out))} --samples_per_plugin images=100")
@@ -117,7 +119,8 @@ def _what_is_left(task: str, out: Path) -> str:
     """After Ctrl-C: an analysis replaces the earlier one of its folder when it begins, and has results at its end."""
     if (out / "metrics.json").exists():
         return f"task={task} had not begun, the earlier results in {out} are as they were"
-    return f"task={task} had not come to its end, so {out} holds no complete results; the same command starts anew"
+    how = "goes on" if any((out / "found").glob("*")) else "starts anew"
+    return f"task={task} had not come to its end, so {out} holds no complete results; the same command {how}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 """Finding class models for a ConvNet, and keeping each in a file of its own, so that a killed analysis goes on."""
 
-import hashlib
-import json
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -12,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from callbacks.film_strips import shrink
+from callbacks.kept_results import load_result, net_fingerprint, save_result
 from deepinside.class_model import PRESETS, Numbers, class_model_picture, frame_steps, optimise_class_models, preset
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
-from deepinside.files import replacing
 from deepinside.models.convnet import ConvNet
 from deepinside.words import counted
 
@@ -143,18 +140,15 @@ class Store:
 
     def load(self, index: int, objective: str) -> Found | None:
         """What was kept, or None where there is nothing, half a file, or the fruit of other settings."""
+        content = load_result(self.path(index, objective), self.fingerprint)
         try:
-            content = torch.load(self.path(index, objective), weights_only=True, map_location="cpu")
-            if content.pop("fingerprint") != self.fingerprint:
-                return None
-            return Found(**content)
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, pickle.PickleError):
+            return Found(**content) if content else None
+        except TypeError:  # of another version
             return None
 
     def save(self, found: Found) -> None:
-        content = {f.name: getattr(found, f.name) for f in fields(found)} | {"fingerprint": self.fingerprint}
-        with replacing(self.path(found.index, found.objective)) as part:
-            torch.save(content, part)
+        content = {f.name: getattr(found, f.name) for f in fields(found)}
+        save_result(self.path(found.index, found.objective), self.fingerprint, content)
 
 
 def fingerprint(convnet: ConvNet, settings: ClassModelsConfig) -> str:
@@ -163,13 +157,8 @@ def fingerprint(convnet: ConvNet, settings: ClassModelsConfig) -> str:
     Not of the mean image: it is added when the class model is shown.
     """
     numbers = asdict(chosen_numbers(settings)) | {"objective": None}  # the file's name has it
-    numbers |= {"batch": batch_size(settings, convnet.mean.device), "frames": settings.frames, "net": convnet.name}
-    numbers |= asdict(convnet.preprocessing)
-    digest = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode())
-    for name, tensor in sorted(convnet.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    numbers |= {"batch": batch_size(settings, convnet.mean.device), "frames": settings.frames}
+    return net_fingerprint(convnet, numbers)
 
 
 @dataclass(frozen=True)

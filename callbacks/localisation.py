@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from callbacks.calls import Calls
 from callbacks.gathering import gather, log_numbers, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
+from callbacks.outcome_store import OutcomeStore
 from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, look_at, measure
 from callbacks.progress import tell_share
 from callbacks.subject import Pictures, convnet_of, settings_of
@@ -52,6 +53,9 @@ class Localisation(Monitor):
     `settings.label_ids`), `settings.pictures` panels, and gallery/ with the first `settings.gallery` pictures of each
     kind of error. Works on a Classifier, and with `pictures` that have boxes on any LightningModule; leaves training
     as it was. Two on one Trainer want a `name` each, with which tags begin in place of `localisation`.
+
+    store: gets each picture of the test as soon as it is measured; what it has found from earlier starts, pictures
+    that the test's data leave out, is part of the results, but not of `seconds` and `images_per_second`.
     """
 
     name = "localisation"
@@ -64,10 +68,11 @@ class Localisation(Monitor):
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
         name: str | None = None,
+        store: OutcomeStore | None = None,
     ) -> None:
         self.settings = settings_of(self, settings, LocalisationConfig(every=1))
         super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures, folder, name)
-        self.error, self.max_box = LocalisationError(), MaxBoxAccuracy()
+        self.error, self.store = LocalisationError(), store
         self.outcomes: list[Outcome] = []
         self.kinds: Counter[str] = Counter()
         self.results: dict[str, Any] = {}
@@ -95,14 +100,10 @@ class Localisation(Monitor):
         log_numbers(trainer, _curves(error.compute(), self.name))
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        device = _of_sums(pl_module.device)
-        self.error, self.max_box = self.error.to(device), self.max_box.to(device)
         self.outcomes, self.kinds, self.seconds = [], Counter[str](), 0.0
-        self.error.reset()
-        self.max_box.reset()
         total = self._total(trainer)
         self.drawn, self.kept = set(spread(self.settings.pictures, total)), set(spread(self.settings.kept, total))
-        self.calls = Calls(self._processes(trainer, pl_module.device, total))
+        self.calls = Calls(self._processes(trainer, pl_module.device, total - len(self._found())))
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
@@ -121,16 +122,16 @@ class Localisation(Monitor):
 
     def _take(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
-            self.error.update(outcome.score)
-            if outcome.hits is not None:
-                self.max_box.update(outcome.hits)
             self.kinds[outcome.first_guess] += 1
             if self.folder and outcome.index in self.kept:
                 outcome = keep(outcome, self.folder)
             shown = outcome.index in self.drawn or (
                 self.folder and self.kinds[outcome.first_guess] <= self.settings.gallery
             )
-            self.outcomes.append(outcome if shown else replace(outcome, explanation=None))
+            outcome = outcome if shown else replace(outcome, explanation=None)
+            if self.store is not None:
+                self.store.save(outcome)
+            self.outcomes.append(outcome)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.given is not None:
@@ -140,17 +141,18 @@ class Localisation(Monitor):
         self.seconds += time.monotonic() - start
         self.calls.close()
         seconds = max(gather([self.seconds]))
-        measured: dict[str, Any] = self.error.compute()
-        for row, values in self.max_box.compute().items():
-            if row in measured:
-                measured[row] |= values
         classes = len(convnet_of(pl_module, self.given).classes)
-        outcomes = sorted(gather(self.outcomes), key=lambda outcome: outcome.index)
+        new = gather(self.outcomes)
+        outcomes = sorted([*self._found(), *new], key=lambda outcome: outcome.index)
         if len({outcome.index for outcome in outcomes}) != len(outcomes):
             raise RuntimeError("a picture was evaluated twice: the evaluation sampler must not pad")
         if not trainer.is_global_zero:
             return
-        self.results = _results(measured, outcomes, classes, seconds)
+        measured = _means(outcomes)
+        self.results = _results(measured, outcomes, classes) | {
+            "seconds": round(seconds, 2),
+            "images_per_second": round(len(new) / max(seconds, 1e-9), 2),
+        }
         if self.blacklist and self.blacklist.isdisjoint(outcome.rows[0]["image"] for outcome in outcomes):
             log.warning(f"localisation.blacklist={self.settings.blacklist} names none of the pictures measured")
         if "localisation" not in self.results:
@@ -179,8 +181,11 @@ class Localisation(Monitor):
         return max(0, min(MOST, usable_cpus() // trainer.num_devices - 1))
 
     def _total(self, trainer: Trainer) -> int:
-        """How many pictures the test measures."""
-        return len(self.given or trainer.test_dataloaders.dataset)  # type: ignore[union-attr]
+        """How many pictures the results are of."""
+        return len(self.given or trainer.test_dataloaders.dataset) + len(self._found())  # type: ignore[union-attr]
+
+    def _found(self) -> list[Outcome]:
+        return self.store.found if self.store is not None else []
 
     def _labelled(self, pictures: Iterable[WholePicture]) -> Iterator[WholePicture]:
         """Those with a label; one of the blacklist comes without its boxes."""
@@ -206,7 +211,21 @@ def _curves(measured: dict[str, Any], tag: str) -> dict[str, float]:
     }
 
 
-def _results(measured: dict[str, Any], outcomes: list[Outcome], classes: int, seconds: float) -> dict[str, Any]:
+def _means(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Added up in the pictures' order: the same to the last bit whichever process, and start, measured them."""
+    error, max_box = LocalisationError(sync_on_compute=False), MaxBoxAccuracy(sync_on_compute=False)
+    for outcome in outcomes:
+        error.update(outcome.score)
+        if outcome.hits is not None:
+            max_box.update(outcome.hits)
+    measured: dict[str, Any] = error.compute()
+    for row, values in max_box.compute().items():
+        if row in measured:
+            measured[row] |= values
+    return measured
+
+
+def _results(measured: dict[str, Any], outcomes: list[Outcome], classes: int) -> dict[str, Any]:
     boxed = [outcome for outcome in outcomes if outcome.hits is not None]
     gathered = Outcomes(
         [outcome.score for outcome in outcomes],
@@ -219,7 +238,4 @@ def _results(measured: dict[str, Any], outcomes: list[Outcome], classes: int, se
         if "classification" in part:
             part["classification"] = {name: part["classification"][name] for name in possible_errors(classes)}
     found["classification"] |= {"crops": 10}
-    return found | {
-        "seconds": round(seconds, 2),
-        "images_per_second": round(len(outcomes) / max(seconds, 1e-9), 2),
-    }
+    return found

@@ -89,6 +89,7 @@ class Broken:
     """Three pictures, the second unreadable."""
 
     classes = TEN
+    labels = (0, 1, 2)
     has_boxes = True
 
     def __len__(self) -> int:

@@ -95,8 +95,9 @@ TASK_HELP = {
     ),
     "localise": TaskHelp(
         "Five classes and a box for each from saliency and GraphCut, no box having been learnt from, scored by "
-        "ILSVRC's rules beside boxes that know nothing. In photographs (images=) boxes are found and not scored. With "
-        "boxes= or predictions= it scores files, without a net.",
+        "ILSVRC's rules beside boxes that know nothing; each picture is kept as soon as it is measured: the same "
+        "command goes on after an interruption. In photographs (images=) boxes are found and not scored. With boxes="
+        " or predictions= it scores files, without a net.",
         (
             "task=localise run=latest",
             "task=localise data.name=ilsvrc data.root=DIR model.name=vgg16 model.weights=DEFAULT "

@@ -12,6 +12,7 @@ class ChosenPictures:
     def __init__(self, source: PictureSource, indices: Sequence[int]) -> None:
         self.source, self.indices = source, list(indices)
         self.classes, self.has_boxes = source.classes, source.has_boxes
+        self.labels = [source.labels[i] for i in self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)

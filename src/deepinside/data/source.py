@@ -1,5 +1,6 @@
 """A split of pictures, whatever it comes from, and how one of them is read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,8 @@ class PictureSource(Protocol):
 
     @property
     def classes(self) -> Classes: ...
+    @property
+    def labels(self) -> Sequence[int]: ...
     @property
     def has_boxes(self) -> bool: ...
     def __len__(self) -> int: ...

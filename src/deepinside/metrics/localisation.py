@@ -7,6 +7,7 @@ least over its guesses. A blacklisted picture counts for the classification alon
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -115,8 +116,8 @@ class LocalisationError(Metric):
     class_errors: Tensor
     total: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("classified", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("class_errors", torch.zeros(len(ERRORS), dtype=torch.float64), dist_reduce_fx="sum")

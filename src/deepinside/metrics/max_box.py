@@ -11,6 +11,8 @@ no box (there it is one in V2), boxes have exact pixel edges (there they are a c
 their picture's shape (there 224 x 224), of which IoU knows nothing.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -81,8 +83,8 @@ class MaxBoxAccuracy(Metric):
     images: Tensor
     hits: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("hits", torch.zeros(2, len(IOUS), THRESHOLDS, dtype=torch.long), dist_reduce_fx="sum")
 

@@ -19,21 +19,24 @@ from deepinside.folders import ANALYSIS_MARK, make_folder
 from deepinside.launch import make_trainer
 from deepinside.load_config import save_config
 
-MADE = [  # not found/: class models resume from it
-    *("events.out.tfevents.*", "*.png", "pictures/*.png", "films/*.png", "gallery/*.png", "kept/*.jpg", "kept/*.png"),
+MEASURED = ["found/picture_*", "kept/*.jpg", "kept/*.png"]  # what task=localise goes on with
+MADE = [  # not all of found/: class models resume from it
+    *("events.out.tfevents.*", "*.png", "pictures/*.png", "films/*.png", "gallery/*.png"),
     *("metrics.json", "predictions.csv", "submission.txt", "pictures.jsonl", "provenance.json", "report.html"),
     *("comparison.json", "curves/**/events.out.tfevents.*"),
 ]
 
 
 @rank_zero_only
-def start(config: AnalyseConfig, out: Path) -> None:
-    """When everything is checked: an analysis that is made again replaces itself, and nothing else."""
+def start(config: AnalyseConfig, out: Path, *, goes_on: bool = False) -> None:
+    """When everything is checked: an analysis that is made again replaces itself, and nothing else. goes_on: with the
+    pictures that an earlier start has measured."""
     make_folder(out)
     if any(out.iterdir()) and not (out / ANALYSIS_MARK).exists():
         raise UserError(f"out={out} holds files that no analysis made: give an empty or a new folder")
     (out / ANALYSIS_MARK).touch()
-    for old in [file for pattern in MADE for file in out.glob(pattern)]:
+    patterns = MADE if goes_on else MADE + MEASURED
+    for old in [file for pattern in patterns for file in out.glob(pattern)]:
         old.unlink()
     save_config(config, out / "config.yaml")
 

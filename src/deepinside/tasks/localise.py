@@ -8,15 +8,18 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks import FoundBoxes, Localisation, gather, progress
 from callbacks.found_boxes import found_table
+from callbacks.outcome_store import OutcomeStore, outcome_fingerprint
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig
 from deepinside.data.box_files import boxed_pictures, read_boxes
+from deepinside.data.chosen import ChosenPictures
 from deepinside.data.devkit import read_blacklist
 from deepinside.data.module import PictureData
-from deepinside.data.source import check_readable, open_split
+from deepinside.data.source import PictureSource, check_readable, open_split
 from deepinside.errors import UserError
 from deepinside.files import write_json
-from deepinside.launch import make_trainer
+from deepinside.launch import if_stopped, make_trainer
+from deepinside.models.convnet import ConvNet
 from deepinside.predictions import read_predictions
 from deepinside.progress import Bar
 from deepinside.result_tables import print_results, print_table, print_trivial_boxes
@@ -37,19 +40,50 @@ def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, 
             f"task=localise needs boxes to score against: there are none for {config.data.root};"
             " images=photo.jpg,folder finds boxes without scoring them"
         )
-    callback = Localisation(config.localisation, out)
-    small_batches = replace(config.data, batch_size=8)  # the boxes take the time, not the batch: let progress show
-    data = PictureData(small_batches, module.convnet, val=source)
+    store = open_store(config, module.convnet, source, out)
+    callback = Localisation(config.localisation, out, store=store)
     trainer = make_trainer(
         config.trainer, out, [callback, *progress(config.trainer.enable_progress_bar)], own_samplers=True
     )
+    missing = ChosenPictures(source, store.missing(len(source), trainer.world_size))
+    small_batches = replace(config.data, batch_size=8)  # the boxes take the time, not the batch: let progress show
+    data = PictureData(small_batches, module.convnet, val=missing)
     check_readable(source)
-    start(config, out)
-    trainer.test(module, data, verbose=False)
+    start(config, out, goes_on=bool(store.found))
+    if store.found:
+        rank_zero_only(print)(f"goes on: {len(store.found)} of {len(source)} pictures are measured already")
+        module = _Part(module.convnet)
+    with if_stopped(lambda: _how_many_are_kept(store, len(source))):
+        trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
         print_results(callback.results)
     unreadable = sorted(gather(list(data.unreadable)))
     return callback.results | {"classes": len(module.convnet.classes), "unreadable": unreadable}
+
+
+class _Part(Classifier):
+    """Logs no `test/*`: means of the pictures that were missing would pass for those of all."""
+
+    def log(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+def open_store(config: AnalyseConfig, convnet: ConvNet, source: PictureSource, out: Path) -> OutcomeStore:
+    """What earlier starts of the same analysis have measured."""
+    settings, own = config.localisation, config.data
+    blacklist = read_blacklist(Path(settings.blacklist)) if settings.blacklist else set()
+    root = str(Path(own.root).resolve()) if own.root else None
+    data: dict[str, Any] = {"name": own.name, "root": root, "limit": own.limit, "seed": config.seed}
+    data |= {"ids": source.classes.ids, "labels": list(source.labels), "precision": config.trainer.precision}
+    fingerprint = outcome_fingerprint(convnet, settings, blacklist, data)
+    return OutcomeStore(out / "found", fingerprint, progress=shows(config))
+
+
+def _how_many_are_kept(store: OutcomeStore, total: int) -> str:
+    """After Ctrl-C."""
+    kept = len(store)
+    rest = "goes on with the others" if kept < total else "draws them"
+    return f"{kept} of {total} pictures are measured and kept in {store.folder}; the same command {rest}"
 
 
 def score_files(config: AnalyseConfig) -> None:
