@@ -1,15 +1,21 @@
 """What the scripts keep quiet about, and what they refuse before anything begins."""
 
 import os
+import signal
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.trainer import setup
+from torch import Tensor
+from torch.utils.data import DataLoader
 
+from deepinside import launch
 from deepinside.config import TrainerConfig
 from deepinside.errors import UserError
 from deepinside.folders import make_folder
@@ -24,6 +30,24 @@ def test_who_asks_for_the_cpu_is_not_told_of_a_gpu(tmp_path: Path, monkeypatch: 
         setup._log_device_info(trainer)
         warnings.warn("something else", stacklevel=1)
     assert [str(warning.message) for warning in told] == ["something else"]
+
+
+def test_sigterm_is_not_left_to_lightning_whose_handler_waits_for_other_processes(tmp_path: Path) -> None:
+    heard = []
+
+    class Listening(Callback):
+        def on_test_batch_start(self, *_: object) -> None:
+            heard.append(signal.getsignal(signal.SIGTERM))
+
+    class Idle(LightningModule):
+        def test_step(self, batch: Tensor) -> None:
+            pass
+
+    before = signal.getsignal(signal.SIGTERM)
+    trainer = make_trainer(TrainerConfig(accelerator="cpu"), tmp_path, [Listening()], own_samplers=False)
+    trainer.test(Idle(), DataLoader(torch.ones(1, 1)), verbose=False)  # type: ignore[arg-type]  # rows are items
+    assert heard == [launch._terminate]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_strategies_whose_processes_keep_the_results_are_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --he
 
 PATIENCE = 10.0  # seconds; on a busy machine the first process takes a few to end
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+BEGINS = ("on_train_start", "on_validation_start", "on_test_start", "on_predict_start")
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
 LEFT_ALONE = "closed by peer", "reset by peer", "remote process exit"  # what gloo and NCCL say where a process ended
 
@@ -105,6 +106,13 @@ def if_stopped(words: Callable[[], str]) -> Iterator[None]:
         raise type(interrupt)(str(interrupt) or words()) from None
 
 
+def _hear_sigterm(*_: object) -> None:
+    """Again: the handler that Lightning sets when it begins sends word to all processes, and waits for ever for one
+    that waits for something else."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+
+
 def _terminate(*_: object) -> None:
     _hear_no_more()
     raise Terminated
@@ -142,6 +150,7 @@ def make_trainer(
     lost_from: what was logged at this step and later is marked as lost (see `first_lost_step`).
     """
     from lightning.pytorch import Trainer, profilers
+    from lightning.pytorch.callbacks import LambdaCallback
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     quieten()
@@ -156,7 +165,7 @@ def make_trainer(
         return Trainer(
             **options,
             logger=logger,
-            callbacks=list(callbacks),
+            callbacks=[LambdaCallback(**dict.fromkeys(BEGINS, _hear_sigterm)), *callbacks],
             enable_model_summary=False,
             use_distributed_sampler=not own_samplers,
         )
