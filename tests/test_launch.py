@@ -36,16 +36,16 @@ def test_sigterm_is_not_left_to_lightning_whose_handler_waits_for_other_processe
     heard = []
 
     class Listening(Callback):
-        def on_test_batch_start(self, *_: object) -> None:
+        def on_predict_batch_start(self, *_: object) -> None:
             heard.append(signal.getsignal(signal.SIGTERM))
 
     class Idle(LightningModule):
-        def test_step(self, batch: Tensor) -> None:
+        def predict_step(self, batch: Tensor) -> None:
             pass
 
     before = signal.getsignal(signal.SIGTERM)
     trainer = make_trainer(TrainerConfig(accelerator="cpu"), tmp_path, [Listening()], own_samplers=False)
-    trainer.test(Idle(), DataLoader(torch.ones(1, 1)), verbose=False)  # type: ignore[arg-type]  # rows are items
+    trainer.predict(Idle(), DataLoader(torch.ones(1, 1)))  # type: ignore[arg-type]  # rows are items
     assert heard == [launch._terminate]
     assert signal.getsignal(signal.SIGTERM) is before
 

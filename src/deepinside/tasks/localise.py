@@ -108,6 +108,9 @@ def score_files(config: AnalyseConfig) -> None:
         print_results(metrics)
         if metrics["without_guess"]:
             print(f"{metrics['without_guess']} of {len(pictures)} pictures have no guess and count as wrong")
+        guessed = {one for guess in guesses.values() for one in guess.ids}
+        if guessed and guessed.isdisjoint(ids):  # may be so, but most likely they are called otherwise
+            print(f"no picture has any of the guessed classes: guesses name {min(guessed)}, the true boxes {min(ids)}")
     else:
         with Bar("scoring", enabled=shows(config)):
             metrics = trivial_boxes(pictures)
