@@ -34,6 +34,10 @@ def refuse(what: str) -> int:
     raise UserError(f"no {what}")
 
 
+def of_its_parent() -> tuple[str, int]:
+    return Path(f"/proc/{os.getppid()}/cmdline").read_text(), os.getppid()
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -59,6 +63,15 @@ def test_answers_come_in_the_order_of_the_calls(calls: Calls[Any]) -> None:
     places = {place for _, place, _ in answers}
     assert os.getpid() not in places
     assert {threads for _, _, threads in answers} == {"1"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks of a fresh process")
+def test_they_share_what_they_import(calls: Calls[Any]) -> None:
+    calls.add(of_its_parent)
+    (line, parent), *_ = calls.answers(all=True)
+    assert parent != os.getpid()
+    assert "forkserver" in line
+    assert "callbacks.calls" in line
 
 
 def test_without_processes_everything_is_done_at_once() -> None:
@@ -150,9 +163,7 @@ def test_none_outlives_the_first(number: int, code: int, net: tuple[str, ...], t
     begun = wait_until(lambda: any(tmp_path.glob("kept/*.jpg")) or first.poll() is not None)
     assert begun
     assert first.poll() is None, first.communicate()[1]
-    others = [
-        pid for task in Path(f"/proc/{first.pid}/task").iterdir() for pid in (task / "children").read_text().split()
-    ]
+    others = descendants(str(first.pid))
     assert len(others) >= 2
     if number == signal.SIGKILL:
         first.kill()
@@ -170,6 +181,12 @@ def wait_until(true: Callable[[], bool]) -> bool:
     while not true() and time.monotonic() < deadline:
         time.sleep(0.05)
     return true()
+
+
+def descendants(pid: str) -> list[str]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [child for task in tasks for child in (task / "children").read_text().split()]
+    return children + [further for child in children for further in descendants(child)]
 
 
 def alive(pid: str) -> bool:
