@@ -130,7 +130,7 @@ class TestPairing:
         assert found.endswith(f"the first is picture_1: n01 in {tmp_path}/a, n02 in {tmp_path}/b")
 
     def test_other_pictures_of_the_same_name(self, tmp_path: Path) -> None:
-        """The shapes of another seed."""
+        """Made anew by another script, say."""
         found = refusal(tmp_path, [record(0), record(1)], [record(0), record(1, boxes=[[0.0, 0.0, 9.0, 9.0]])])
         assert "1 of 2 pictures have another size or other true boxes, the first is picture_1" in found
 

@@ -120,6 +120,15 @@ def test_splits_and_seeds_share_no_picture() -> None:
     assert len({image.numpy().tobytes() for s in sets for image in s.images}) == 120
 
 
+def test_runs_of_several_seeds_are_measured_on_the_same_shapes() -> None:
+    data = DataConfig(shapes_train=4, shapes_val=4)
+    (train, val), (other_train, other_val) = (
+        [open_split(data, split, seed).read(2).image for split in ("train", "val")] for seed in (0, 3)
+    )
+    assert torch.equal(val, other_val)
+    assert not torch.equal(train, other_train)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

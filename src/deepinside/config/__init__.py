@@ -52,7 +52,7 @@ TASKS = {
 class SharedConfig(Section):
     name: str | None = option(None, "the run's name; null: from the recipe, or data and model")
     out: str | None = option(None, "folder of results; null: runs/<name> (train.py), <run>/<task> (analyse.py)")
-    seed: int = option(0, "seed of weights, shuffling, augmentation and shapes", low=0, high=2**32 - 1)
+    seed: int = option(0, "seed of weights, shuffling, augmentation and training shapes", low=0, high=2**32 - 1)
     data: DataConfig = section(DataConfig)
     model: ModelConfig = section(ModelConfig)
     trainer: TrainerConfig = section(TrainerConfig)

@@ -33,6 +33,7 @@ def open_split(data: DataConfig, split: str, seed: int, show: bool = False) -> P
             raise UserError(f"data.root={data.root} needs data.name=folder or data.name=ilsvrc; shapes are drawn here")
         size = data.shapes_train if split == "train" else data.shapes_val
         size = min(size, data.limit or size)
+        seed = seed if split == "train" else 0  # runs of several seeds are measured on the same pictures
         with Bar(f"drawing the {split} shapes", size, "pictures", enabled=show) as bar:
             return Shapes(split, seed, size, bar.advance)
     if data.root is None:
