@@ -6,7 +6,8 @@ from pathlib import Path
 from shlex import quote
 
 from deepinside.config import TASKS, AnalyseConfig
-from deepinside.config.help import NOT_SCORED, WITHOUT_NET, analysis_help, check_heeded
+from deepinside.config.heeded import NOT_SCORED, WITHOUT_NET, check_heeded
+from deepinside.config.help import analysis_help
 from deepinside.errors import UserError
 from deepinside.files import write_json
 from deepinside.folders import check_run, newest_run
@@ -16,73 +17,90 @@ from deepinside.load_config import argument_value, given_value, load_config
 RECIPES = Path(__file__).resolve().parent / "configs"
 
 
+# Keys that one task or some have, and what may be given.
+OWNERS = (
+    ("classes", ("class_model",), "give all, or names, identifiers or indices"),
+    (
+        "images",
+        ("saliency", "sanity", "relation", "localise"),
+        "give photo.jpg, folder/*.jpg or folder, separated by commas",
+    ),
+    ("boxes", ("localise",), "give a folder of XML files, LOC_val_solution.csv or localization.txt"),
+    ("predictions", ("localise",), "give predictions.csv or submission.txt"),
+    ("runs", ("compare",), "give folders of runs, separated by commas: runs/a,runs/b"),
+)
+
+
 def main(arguments: list[str]) -> None:
     if {"--help", "-h"} & set(arguments):
         print(analysis_help(argument_value(arguments, "task")))
-        return
-    given = given_value(AnalyseConfig, arguments, "run")
-    if given_value(AnalyseConfig, arguments, "task") == "report":  # of any folder of results, which need not be a run
+    elif given_value(AnalyseConfig, arguments, "task") == "report":  # of any folder of results, which need not be a run
         from deepinside.tasks.report import report_again
 
         config = load_config(AnalyseConfig, arguments, RECIPES)
         check_heeded("report", arguments)
         report_again(config)
-        return
+    else:
+        config = _configured(arguments)
+        _check(config, arguments)
+        _start(config)
+
+
+def _configured(arguments: list[str]) -> AnalyseConfig:
+    """With run=, what is not given is as the run has it, and the net is its last checkpoint's."""
+    given = given_value(AnalyseConfig, arguments, "run")
     run = newest_run(Path("runs")) if given == "latest" else Path(given) if given else None
     below = check_run(run, "run") / "config.yaml" if run else None
     # A preset that is asked for is taken whole: the run's or the recipe's own numbers do not mix into it.
     own = ["class_models"] if given_value(AnalyseConfig, arguments, "class_models.preset") else []
     config = load_config(AnalyseConfig, arguments, RECIPES, below, without=("name", "out", "trainer", *own))
+    config.run = str(run) if run else None
+    if run:  # the classes that it began with were those of other weights, if any
+        config.model.classes = given_value(AnalyseConfig, arguments, "model.classes")
+        if given_value(AnalyseConfig, arguments, "model.weights") is None:
+            config.model.weights = str(run / "checkpoints" / "last.ckpt")
+    return config
+
+
+def _check(config: AnalyseConfig, arguments: list[str]) -> None:
+    """Raises UserError for what does not go with the task, or with each other."""
     if config.task is None:
         raise UserError(f"task is needed: one of {', '.join(TASKS)}")
-    config.run = str(run) if run else None
-    if run and given_value(AnalyseConfig, arguments, "model.weights") is None:
-        config.model.weights = str(run / "checkpoints" / "last.ckpt")
-    if run:  # what it began with named no classes, or others
-        config.model.classes = given_value(AnalyseConfig, arguments, "model.classes")
-    for key, owners, valid in (
-        ("classes", ["class_model"], "give all, or names, identifiers or indices"),
-        (
-            "images",
-            ["saliency", "sanity", "relation", "localise"],
-            "give photo.jpg, folder/*.jpg or folder, separated by commas",
-        ),
-        ("boxes", ["localise"], "give a folder of XML files, LOC_val_solution.csv or localization.txt"),
-        ("predictions", ["localise"], "give predictions.csv or submission.txt"),
-        ("runs", ["compare"], "give folders of runs, separated by commas: runs/a,runs/b"),
-    ):
+    for key, owners, valid in OWNERS:
         if getattr(config, key) is not None and config.task not in owners:
             raise UserError(f"{key} belongs to task={' or '.join(owners)}, not to task={config.task}")
         if argument_value(arguments, key) == "":
             raise UserError(f"{key}= is empty: {valid}")
-    if (config.boxes or config.predictions) and config.images:
+    without_net = config.boxes or config.predictions
+    if without_net and config.images:
         raise UserError("images= are looked at with a net: boxes= and predictions= score files without one")
-    if config.task == "compare" and run:
+    if config.task == "compare" and config.run:
         raise UserError("task=compare takes runs=runs/a,runs/b, not run=")
-    boxes_alone = NOT_SCORED if config.images else WITHOUT_NET if config.boxes or config.predictions else ()
-    check_heeded(config.task, arguments, boxes_alone if config.task == "localise" else ())
+    idle = NOT_SCORED if config.images else WITHOUT_NET if without_net else ()
+    check_heeded(config.task, arguments, idle if config.task == "localise" else ())
+    if config.model.weights == "none" and config.task not in ("compare", "doctor") and not without_net:
+        raise UserError(
+            "there is nothing to analyse: give run=DIR, run=latest, or model.name=... with model.weights=..."
+        )
+
+
+def _start(config: AnalyseConfig) -> None:
     if config.boxes or config.predictions:
         from deepinside.tasks.localise import score_files
 
         score_files(config)
-        return
-    if config.task == "compare":
+    elif config.task == "compare":
         from deepinside.tasks.compare import compare_runs
 
         compare_runs(config)
-        return
-    if config.task == "doctor":
+    elif config.task == "doctor":
         from deepinside.tasks.doctor import examine
 
         if not examine(config):
             sys.exit(1)
-        return
-    if config.model.weights == "none":
-        raise UserError(
-            "there is nothing to analyse: give run=DIR, run=latest, or model.name=... with model.weights=..."
-        )
-    base = run or Path("runs") / (config.name or config.model.name)
-    analyse(config, Path(config.out) if config.out else base / config.task)
+    else:
+        base = Path(config.run or Path("runs") / (config.name or config.model.name))
+        analyse(config, Path(config.out) if config.out else base / str(config.task))
 
 
 def analyse(config: AnalyseConfig, out: Path) -> None:

@@ -9,7 +9,8 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from deepinside.config import TrainConfig, recipe_name
-from deepinside.config.help import check_training_heeds, training_help
+from deepinside.config.heeded import check_training_heeds
+from deepinside.config.help import training_help
 from deepinside.config.options import options
 from deepinside.endings import early_end, how_to_go_on
 from deepinside.errors import UserError
@@ -29,6 +30,8 @@ from deepinside.words import counted
 
 if TYPE_CHECKING:
     from deepinside.classifier import Classifier
+    from deepinside.data.source import PictureSource
+    from deepinside.models.convnet import ConvNet
 
 RECIPES = Path(__file__).resolve().parent / "configs"
 USAGE = """\
@@ -57,19 +60,25 @@ def main(arguments: list[str]) -> None:
     moved = config.out or config.overwrite or given_value(TrainConfig, arguments, "name")
     if config.resume != resumed or (run and moved):
         raise UserError("resume=FOLDER stands on the command line, without out, name and overwrite: it is the same run")
-    if not run and config.name and (Path(config.name).name != config.name or config.name == ".."):
-        raise UserError(f"name={config.name} cannot name a folder in runs/: it must be without '/'")
-    if not run and "," in (config.out or config.name or ""):
-        raise UserError("out= and name= are without commas, which part the runs of task=compare runs=A,B")
     if run:
         config.resume = str(run)
         _check_unchanged(config, load_config(TrainConfig, [], RECIPES, below))
+    _check(config)
+    train(config)
+
+
+def _check(config: TrainConfig) -> None:
+    """Raises UserError for what cannot name a run, and for what cannot be learnt."""
+    if not config.resume:
+        if config.name and (Path(config.name).name != config.name or config.name == ".."):
+            raise UserError(f"name={config.name} cannot name a folder in runs/: it must be without '/'")
+        if "," in (config.out or config.name or ""):
+            raise UserError("out= and name= are without commas, which part the runs of task=compare runs=A,B")
+        if config.optim.freeze and config.model.weights == "none":
+            raise UserError("optim.freeze=true needs model.weights=...: the layers that it freezes would stay random")
     for key, value in asdict(config.trainer).items():
         if key in ("max_steps", "limit_train_batches", "limit_val_batches") and value == 0:
             raise UserError(f"trainer.{key}=0: nothing can be learnt and judged without training and validation")
-    if not run and config.optim.freeze and config.model.weights == "none":
-        raise UserError("optim.freeze=true needs model.weights=...: the layers that it freezes would stay random")
-    train(config)
 
 
 def _check_unchanged(config: TrainConfig, before: TrainConfig) -> None:
@@ -98,7 +107,6 @@ def train(config: TrainConfig) -> None:
     from callbacks.training import training_callbacks
     from deepinside.classifier import Classifier
     from deepinside.data.module import PictureData
-    from deepinside.data.source import check_readable, open_split
     from deepinside.models.build import build_convnet
     from deepinside.provenance import FILE, provenance
     from deepinside.tasks.report import leave_report
@@ -112,22 +120,12 @@ def train(config: TrainConfig) -> None:
         check_out(config, out)
     seed_everything(config.seed, workers=True, verbose=False)
     shows = config.trainer.enable_progress_bar and rank_zero_only.rank == 0
-    pictures = {split: open_split(config.data, split, config.seed, shows) for split in ("train", "val")}
-    if len(pictures["train"].classes) < 2:
-        raise UserError(
-            f"{config.data.root} has one class, {pictures['train'].classes.ids[0]}: there is nothing to tell apart"
-        )
-    for source in pictures.values():
-        check_readable(source)
+    pictures = _open_pictures(config, shows)
     tell = (lambda _: None) if config.resume else say  # of the file's weights, which the checkpoint's will replace
     convnet = build_convnet(config.model, config.data, pictures["train"].classes, tell)
     data = PictureData(config.data, convnet, **pictures, seed=config.seed)
     module = Classifier(convnet, config.optim)
-    say(f"{len(pictures['train'])} training and {len(pictures['val'])} validation pictures, {convnet.summary()}")
-    if getattr(pictures["val"], "set_apart", False):
-        say(f"  every tenth picture of a class is set apart for validation: {config.data.root} has no train/ and val/")
-    if config.localisation.enabled and not pictures["val"].has_boxes:
-        say("  the validation pictures have no boxes: classes are measured, boxes are not")
+    say(_summary(config, pictures, convnet))
 
     final = replace(config, name=name, out=None, resume=None, overwrite=False)
     resumed = out / "checkpoints" / "last.ckpt" if config.resume else None
@@ -163,6 +161,31 @@ def train(config: TrainConfig) -> None:
         write_json(out / "metrics.json", metrics | {"unreadable": unreadable})
         _last_words(out, metrics, unreadable)
         leave_report(out, started, resumed is not None)
+
+
+def _open_pictures(config: TrainConfig, shows: bool) -> "dict[str, PictureSource]":
+    from deepinside.data.source import check_readable, open_split
+
+    pictures = {split: open_split(config.data, split, config.seed, shows) for split in ("train", "val")}
+    if len(pictures["train"].classes) < 2:
+        raise UserError(
+            f"{config.data.root} has one class, {pictures['train'].classes.ids[0]}: there is nothing to tell apart"
+        )
+    for source in pictures.values():
+        check_readable(source)
+    return pictures
+
+
+def _summary(config: TrainConfig, pictures: "dict[str, PictureSource]", convnet: "ConvNet") -> str:
+    train, val = pictures["train"], pictures["val"]
+    lines = [f"{len(train)} training and {len(val)} validation pictures, {convnet.summary()}"]
+    if getattr(val, "set_apart", False):
+        lines.append(
+            f"  every tenth picture of a class is set apart for validation: {config.data.root} has no train/ and val/"
+        )
+    if config.localisation.enabled and not val.has_boxes:
+        lines.append("  the validation pictures have no boxes: classes are measured, boxes are not")
+    return "\n".join(lines)
 
 
 def _check_fits(module: "Classifier", checkpoint: Path) -> None:

@@ -23,15 +23,8 @@ from deepinside.config import (
     TrainConfig,
     recipe_name,
 )
-from deepinside.config.help import (
-    LOOKING_ONLY,
-    SECTIONS,
-    TASK_HELP,
-    TRAINING_ONLY,
-    analysis_help,
-    check_heeded,
-    training_help,
-)
+from deepinside.config.heeded import HEEDED, LOOKING_ONLY, TRAINING_ONLY, check_heeded
+from deepinside.config.help import SECTIONS, TASK_HELP, analysis_help, training_help
 from deepinside.config.options import options
 from deepinside.data.source import open_split
 from deepinside.errors import UserError
@@ -217,9 +210,9 @@ def test_help_of_a_task_has_its_keys_alone_and_the_table_has_no_dead_ones() -> N
     assert not any(
         f"\n  {key}=" in shown for key in ("classes", "class_models.lam", "localisation.every", "data.erase")
     )
-    assert set(TASK_HELP) == set(TASKS)
+    assert set(TASK_HELP) == set(HEEDED) == set(TASKS)
     keys = [key for key, _ in options(AnalyseConfig)]
-    patterns = {p.lstrip("-") for p in (*TRAINING_ONLY, *(p for told in TASK_HELP.values() for p in told.keys))}
+    patterns = {p.lstrip("-") for p in (*TRAINING_ONLY, *LOOKING_ONLY, *(p for keys in HEEDED.values() for p in keys))}
     for pattern in patterns:
         assert any(key.startswith(pattern) if pattern.endswith(".") else key == pattern for key in keys), pattern
     sections = {key.rpartition(".")[0] for schema in (TrainConfig, AnalyseConfig) for key, _ in options(schema)}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepinside.config.help import TASK_HELP, heeds
+from deepinside.config.heeded import HEEDED, heeds
 from deepinside.config.options import as_typed, flat
 from deepinside.errors import UserError
 from deepinside.runs import Run, open_run
@@ -45,7 +45,7 @@ def _settings(run: Run) -> dict[str, str]:
     own = {
         key: as_typed(value)
         for key, value in flat(run.config)
-        if key not in PLACES and (task not in TASK_HELP or heeds(task, key))
+        if key not in PLACES and (task not in HEEDED or heeds(task, key))
     }
     source = trained(run)
     if source is run:
