@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as student_t
 
-from deepinside.compare import Comparison, compare, mean_interval
+from deepinside.compare import Comparison, Measure, OverSeeds, compare, mean_interval
 from deepinside.compare.disagreement import by_disagreement, overlap
 from deepinside.compare.kept import keep_class_models, keep_pictures
 from deepinside.compare.pairing import label_runs, pair_pictures
+from deepinside.compare.seeds import over_seeds
 from deepinside.compare.settings import differing_settings, trained
 from deepinside.compare.statistics import paired_differences
 from deepinside.errors import UserError
@@ -100,6 +102,63 @@ class TestStatistics:
 )
 def test_what_the_intervals_do_not_cover_is_said(settings: dict[str, list[str | None]], told: str) -> None:
     assert re.search(told, Comparison(["a", "b"], [], [], settings, [], []).caveat)
+
+
+class TestOverSeeds:
+    """Settings are as `differing_settings` gives them, measures one of each run."""
+
+    @staticmethod
+    def found(values: list[float], **settings: list[str | None]) -> OverSeeds | None:
+        labels = list("abcdefgh")[: len(values)]
+        return over_seeds(labels, settings, [Measure("localisation", "mean_iou", 10, values, [None] * len(values), [])])
+
+    def test_means_deviations_and_welchs_interval(self) -> None:
+        """Means .2 and .5, deviations .1 and .2, three runs each: s^2 = .01 / 3 + .04 / 3 = .05 / 3, of
+        (.05 / 3)^2 / ((.01 / 3)^2 / 2 + (.04 / 3)^2 / 2) = 50 / 17 degrees of freedom."""
+        erase = ["0.5", "0.0"] * 3
+        told = self.found([0.1, 0.3, 0.2, 0.5, 0.3, 0.7], seed=list("001122"), erase=erase)
+        assert told is not None
+        assert [recipe.label for recipe in told.recipes] == ["a, 3 seeds", "b, 3 seeds"]
+        assert [recipe.runs for recipe in told.recipes] == [["a", "c", "e"], ["b", "d", "f"]]
+        [measure] = told.measures
+        assert measure.means == pytest.approx([0.2, 0.5])
+        assert measure.deviations == pytest.approx([0.1, 0.2])
+        [difference] = measure.differences
+        half = student_t.ppf(0.975, 50 / 17) * np.sqrt(0.05 / 3)
+        assert difference.difference == pytest.approx(0.3)
+        assert difference.interval == pytest.approx((0.3 - half, 0.3 + half))
+        assert told.tells
+
+    def test_one_run_has_no_deviation_and_no_interval(self) -> None:
+        told = self.found([0.1, 0.2, 0.4], seed=["0", "1", "0"], erase=["0.5", "0.5", "0.0"])
+        assert told is not None
+        assert [recipe.label for recipe in told.recipes] == ["a, 2 seeds", "c"]
+        [measure] = told.measures
+        assert measure.deviations == [pytest.approx(0.1 / np.sqrt(2)), None]
+        assert measure.differences[0].interval is None
+        assert not told.tells
+
+    def test_seeds_alone_are_one_recipe(self) -> None:
+        told = self.found([0.1, 0.2], seed=["0", "1"])
+        assert told is not None
+        assert [recipe.label for recipe in told.recipes] == ["a, 2 seeds"]
+        assert told.measures[0].differences == []
+
+    def test_equal_values_do_not_tell_how_far_chance_reaches(self) -> None:
+        told = self.found([0.1, 0.1, 0.4, 0.4], seed=list("0101"), erase=["0.5", "0.5", "0.0", "0.0"])
+        assert told is not None
+        assert told.measures[0].differences[0].interval is None
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"seed": ["0", "1", "2"], "erase": ["0.5", "0.0", "0.1"]},  # a run each
+            {"erase": ["0.5", "0.5", "0.0"]},  # two of the same seed
+            {"seed": ["0", "0", "1"], "erase": ["0.5", "0.5", "0.0"]},
+        ],
+    )
+    def test_other_runs_are_no_seeds(self, settings: dict[str, list[str | None]]) -> None:
+        assert self.found([0.1, 0.2, 0.3], **settings) is None
 
 
 class TestPairing:

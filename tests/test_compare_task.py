@@ -114,6 +114,30 @@ def test_the_verdict_needs_both_interval_and_test(analyse: Script, tmp_path: Pat
     assert found["measures"][0]["differences"][0]["low"] > 0
 
 
+def test_runs_of_several_seeds_are_recipes(analyse: Script, tmp_path: Path) -> None:
+    folders = []
+    for erase, wrong in ((0.5, 2), (0.0, 4)):
+        for seed in (0, 1):
+            pictures = [record(i, right=i >= wrong + seed) for i in range(10)]
+            folders.append(write_run(tmp_path / f"r{erase}_{seed}", pictures, data={"erase": erase}, seed=seed))
+    out = tmp_path / "compared"
+    said = analyse("task=compare", f"runs={','.join(map(str, folders))}", f"out={out}")
+    [row] = [line for line in said[said.index("over seeds:") :].splitlines() if "classification top-1 error" in line]
+    cells = [cell.strip() for cell in row.split("│")[2:-1]]
+    assert cells[:2] == ["25.0 ±7.1", "45.0 ±7.1"]
+    assert cells[2].startswith("+20.0 [-")
+    assert "what a setting does is told over seeds" in " ".join(said.split())
+    found = json.loads((out / "comparison.json").read_text())["seeds"]
+    assert [recipe["runs"] for recipe in found["recipes"]] == [["r0.5_0", "r0.5_1"], ["r0.0_0", "r0.0_1"]]
+    assert found["measures"][0]["differences"][0]["difference"] == pytest.approx(0.2)
+    page = (out / "report.html").read_text()
+    assert page.index("25.0 ± 7.1") < page.index('id="figures"')
+    assert "r0.5_0, 2 seeds: r0.5_0, r0.5_1" in page
+    events = EventAccumulator(str(out)).Reload()
+    [text] = events.Tensors("compare/over_seeds/text_summary")
+    assert "| 25.0 ±7.1 | 45.0 ±7.1 |" in text.tensor_proto.string_val[0].decode()
+
+
 def test_tensorboard_lays_the_curves_over_each_other(analyse: Script, runs: str, tmp_path: Path) -> None:
     out = tmp_path / "compared"
     analyse("task=compare", f"runs={runs}", f"out={out}")

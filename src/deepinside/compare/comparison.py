@@ -1,40 +1,19 @@
 """Runs on the same pictures -> every number of their comparison."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from deepinside.compare.disagreement import Disagreement, by_disagreement
+from deepinside.compare.measures import Measure, measure_runs
 from deepinside.compare.pairing import label_runs, pair_pictures
+from deepinside.compare.seeds import OverSeeds, over_seeds
 from deepinside.compare.settings import differing_settings
-from deepinside.compare.statistics import Difference, paired_differences
 from deepinside.records import PictureRecord
-from deepinside.runs import Run, open_run
+from deepinside.runs import Run
 
 OF_TRAINING = ("seed", "data.", "model.", "optim.", "trainer.")  # settings that make another net
 TOLD = 500  # pictures in comparison.json, those of most disagreement
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One measure: its mean in each run, of as many `images`; `differences` of each further run to the first.
-
-    part (classification or localisation) and name (top1_error) are those of metrics.json; centre_box: what the centred
-    72% box reaches with each run's guesses, None where that was not measured.
-    """
-
-    part: str
-    name: str
-    images: int
-    values: list[float]
-    centre_box: list[float | None]
-    differences: list[Difference]
-
-    @property
-    def lower_is_better(self) -> bool:
-        return self.name.endswith("_error")
 
 
 @dataclass(frozen=True)
@@ -42,7 +21,8 @@ class Comparison:
     """Two or more runs side by side. Lists over runs are in the order of `labels`, those over further runs in the order
     of labels[1:].
 
-    pictures: every run's records, paired. disagreements: of all pictures, most first.
+    pictures: every run's records, paired. disagreements: of all pictures, most first. seeds: where runs differ in their
+    seed alone.
     """
 
     labels: list[str]
@@ -51,12 +31,15 @@ class Comparison:
     settings: dict[str, list[str | None]]
     measures: list[Measure]
     disagreements: list[Disagreement]
+    seeds: OverSeeds | None = None
 
     @property
     def caveat(self) -> str:
         """What the intervals do not cover, where the runs were trained apart: chance in training."""
         if list(self.settings) == ["seed"]:
             return "The runs differ in their seed alone: what is seen here is chance in training."
+        if self.seeds and self.seeds.tells:
+            return "Intervals and p of two runs hold for these nets; what a setting does is told over seeds."
         if any(key.startswith(OF_TRAINING) for key in self.settings):
             return "Intervals and p hold for these nets; what a setting does, only nets of several seeds tell."
         return ""
@@ -69,6 +52,11 @@ class Comparison:
          "measures": [{"part": "classification" | "localisation", "name", "images", "values": [mean, ...],
                        "centre_box": [mean | null, ...], "differences": [{"difference", "low", "high",
                        "mcnemar": {"only_first", "only_this", "p"} | null}, ...] of each further run}],
+         "seeds": null where no two runs differ in their seed alone, else
+                  {"recipes": [{"label", "runs": [label, ...]}: runs that do],
+                   "measures": [{"part", "name", "means": [of each recipe], "deviations": [sample standard deviation
+                                 over its runs | null of one run], "differences": [{"difference", "interval":
+                                 [low, high] | null of one run} of each further recipe to the first]}]},
          "disagreements": [{"place", "image", "class_name", "right", "iou", "overlap": null without boxes}]: 500}
         """
         return {
@@ -78,6 +66,7 @@ class Comparison:
             "images": len(self.pictures[0]),
             "settings": self.settings,
             "measures": [asdict(measure) for measure in self.measures],
+            "seeds": asdict(self.seeds) if self.seeds else None,
             "disagreements": [asdict(one) for one in self.disagreements[:TOLD]],
         }
 
@@ -86,46 +75,6 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """Of two or more runs. UserError, one line, where they cannot be paired (see `pairing`)."""
     labels = label_runs([run.folder for run in runs])
     pictures = pair_pictures(runs)
-    measures = [
-        *_measures("classification", pictures, runs, lambda record: record.classification),
-        *_measures("localisation", pictures, runs, lambda record: record.localisation),
-    ]
-    settings = differing_settings(runs)
-    return Comparison(labels, list(runs), pictures, settings, measures, by_disagreement(pictures))
-
-
-def _measures(
-    part: str,
-    pictures: list[list[PictureRecord]],
-    runs: Sequence[Run],
-    values_of: Callable[[PictureRecord], dict[str, float]],
-) -> list[Measure]:
-    """Those that every run knows of every picture that was scored in this part."""
-    scored = [records for records in zip(*pictures, strict=True) if all(values_of(record) for record in records)]
-    if len(scored) < 2:
-        return []
-    names = [
-        name for name in values_of(scored[0][0]) if all(name in values_of(r) for records in scored for r in records)
-    ]
-    tables = [np.array([[values_of(r[i])[name] for r in scored] for name in names]) for i in range(len(runs))]
-    errors = [name.endswith("_error") for name in names]
-    differences = [paired_differences(tables[0], table, errors) for table in tables[1:]]
-    centre = [_centre_box(run) if part == "localisation" else {} for run in runs]
-    return [
-        Measure(
-            part,
-            name,
-            len(scored),
-            [float(table[row].mean()) for table in tables],
-            [baseline.get(name) for baseline in centre],
-            [found[row] for found in differences],
-        )
-        for row, name in enumerate(names)
-    ]
-
-
-def _centre_box(run: Run) -> dict[str, float]:
-    """Beside the records, where they are those of a later analysis."""
-    place = run.pictures_folder
-    metrics = open_run(place).metrics if place and (place / "config.yaml").is_file() else run.metrics
-    return dict(metrics.get("baselines", {}).get("centre_box", {}))
+    measures, settings = measure_runs(runs, pictures), differing_settings(runs)
+    seeds = over_seeds(labels, settings, measures)
+    return Comparison(labels, list(runs), pictures, settings, measures, by_disagreement(pictures), seeds)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepinside.compare import Comparison, Difference, Measure, Shown
+from deepinside.compare import Comparison, Difference, Measure, OverSeeds, RecipeMeasure, Shown
 from deepinside.records import Box
 from deepinside.report.charts import Series
 from deepinside.report.curves import NEVER, Chart, Points
@@ -104,6 +104,7 @@ def write_comparison(
         differing=sum(one.differs for one in comparison.disagreements),
         caveat=comparison.caveat,
         against=[_against(comparison, place, agreement[place - 1]) for place in range(1, len(labels))],
+        over_seeds=_over_seeds(comparison.seeds) if comparison.seeds else None,
         settings=[[key, *values] for key, values in comparison.settings.items()],
         charts=main,
         more_charts=more,
@@ -164,7 +165,20 @@ def _rows(comparison: Comparison, place: int) -> Iterator[list[Any]]:
         yield [_name(one), *values, difference, *told, " / ".join(dict.fromkeys(centre)) or None]
 
 
-def _name(measure: Measure) -> str:
+def _over_seeds(seeds: OverSeeds) -> dict[str, Any]:
+    """The recipes, the table's titles, and its rows: name, mean and deviation of each recipe, differences."""
+    rows = []
+    for one in seeds.measures:
+        told = [
+            percent(mean) if deviation is None else f"{percent(mean)} ± {percent(deviation)}"
+            for mean, deviation in zip(one.means, one.deviations, strict=True)
+        ]
+        differences = [{"value": d.difference, "interval": d.interval, "sign": True} for d in one.differences]
+        rows.append([_name(one), *told, *differences])
+    return {"recipes": seeds.recipes, "head": ["per cent", *seeds.titles], "rows": rows, "tells": seeds.tells}
+
+
+def _name(measure: Measure | RecipeMeasure) -> str:
     names = CLASSIFICATION if measure.part == "classification" else LOCALISATION
     rank = measure.name.removeprefix("top").removesuffix("_error")
     return names.get(measure.name, f"{measure.part.capitalize()} error, top-{rank}")

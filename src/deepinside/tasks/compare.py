@@ -11,7 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
-from deepinside.compare import Comparison, Measure, Shown, compare, keep_class_models, keep_pictures, trained
+from deepinside.compare import (
+    Comparison,
+    Shown,
+    compare,
+    keep_class_models,
+    keep_pictures,
+    trained,
+)
+from deepinside.compare.tables import NOTE, OVER_SEEDS, difference_rows, heading, seeds_rows
 from deepinside.config import AnalyseConfig
 from deepinside.errors import UserError
 from deepinside.events import Curves, read_scalars
@@ -25,21 +33,7 @@ from deepinside.tasks.analysis import shows, start
 from deepinside.tasks.compared_maps import agreement_of_maps, summarise_agreement
 from deepinside.tasks.side_by_side import draw_class_models, draw_pictures
 
-MEASURES = {
-    "top1_error": "top-1 error",
-    "top5_error": "top-5 error",
-    "gt_known_accuracy": "GT-known",
-    "gt_known_accuracy_30": "GT-known, IoU 0.3",
-    "gt_known_accuracy_70": "GT-known, IoU 0.7",
-    "mean_iou": "mean IoU",
-    "pointing_game": "pointing",
-    "saliency_mass": "saliency mass",
-}
 IN_TENSORBOARD = 12  # pictures of its sheet
-NOTE = (
-    "difference: this minus first, 95% paired bootstrap over the pictures; only first, only this: pictures that one "
-    "alone has right; p: McNemar's exact test on them, not corrected for several comparisons"
-)
 
 
 def compare_runs(config: AnalyseConfig) -> None:
@@ -76,42 +70,6 @@ def compare_runs(config: AnalyseConfig) -> None:
     print(f"report:  {out / 'report.html'}")
 
 
-def difference_rows(comparison: Comparison, place: int) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table of run number `place` against the first, in percent. The runs' names may be long."""
-    head = ["", "first", "this", "difference [95%]", "p", "only first", "only this", "centre box"]
-    rows = []
-    for measure in comparison.measures:
-        if measure.name not in MEASURES:
-            continue
-        found = measure.differences[place - 1]
-        told = [f"{100 * measure.values[i]:.1f}" for i in (0, place)]
-        told.append(f"{100 * found.difference:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]")
-        test = found.mcnemar
-        told += [_p(test.p), str(test.only_first), str(test.only_this)] if test else ["", "", ""]
-        rows.append([title(measure), *told, _centre(measure, place)])
-    return head, rows
-
-
-def title(measure: Measure) -> str:
-    """classification top-1 error"""
-    name = MEASURES[measure.name]
-    return f"{measure.part} {name}" if measure.name.endswith("_error") else name  # the others are of boxes alone
-
-
-def _heading(comparison: Comparison, place: int) -> str:
-    first, this = comparison.labels[0], comparison.labels[place]
-    return f"{this} (this) against {first} (first), {len(comparison.pictures[0])} pictures"
-
-
-def _centre(measure: Measure, place: int) -> str:
-    told = [f"{100 * value:.1f}" for value in (measure.centre_box[0], measure.centre_box[place]) if value is not None]
-    return " / ".join(dict.fromkeys(told))
-
-
-def _p(p: float) -> str:
-    return f"{p:.2g}" if p >= 1e-4 else "<0.0001"
-
-
 def _print(comparison: Comparison, agreement: Sequence[dict[str, Any]]) -> None:
     labels = comparison.labels
     if comparison.settings:
@@ -122,18 +80,24 @@ def _print(comparison: Comparison, agreement: Sequence[dict[str, Any]]) -> None:
     else:
         print("no setting differs")
     for place, maps in enumerate(agreement, start=1):
-        head, rows = difference_rows(comparison, place)
-        heading = escape(_heading(comparison, place))
         note = " ".join((f"{NOTE}.", comparison.caveat)) if comparison.caveat else NOTE
-        table = Table(title=heading, title_justify="left", caption=note, caption_justify="left")
-        for i, column in enumerate(head):
-            table.add_column(column, justify="right" if i else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        print_table(table)
+        _print_rows(heading(comparison, place), note, *difference_rows(comparison, place))
         if "spearman" in maps:
             told = [f"{name} {{:.2f}} [{{:.2f}}, {{:.2f}}]".format(*maps[key]) for name, key in _ALIKE.items()]
             print(f"their saliency maps of {maps['images']} pictures: {', '.join(told)}")
+
+    if comparison.seeds:
+        alike = [", ".join(recipe.runs) for recipe in comparison.seeds.recipes if len(recipe.runs) > 1]
+        _print_rows(f"over seeds: {'; '.join(alike)}", OVER_SEEDS, *seeds_rows(comparison.seeds))
+
+
+def _print_rows(heading: str, note: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=escape(heading), title_justify="left", caption=note, caption_justify="left")
+    for i, column in enumerate(head):
+        table.add_column(escape(column), justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    print_table(table)
 
 
 _ALIKE = {"Spearman": "spearman", "SSIM": "ssim"}
@@ -157,8 +121,11 @@ def _log(
         settings = [[key, *(value or "" for value in values)] for key, values in comparison.settings.items()]
         writer.add_text("compare/settings", _markdown(["setting", *comparison.labels], settings))
         for place, label in enumerate(comparison.labels[1:], start=1):
-            text = f"{_heading(comparison, place)}\n\n{_markdown(*difference_rows(comparison, place))}\n\n{NOTE}"
+            text = f"{heading(comparison, place)}\n\n{_markdown(*difference_rows(comparison, place))}\n\n{NOTE}"
             writer.add_text(f"compare/{label}", text)
+        if comparison.seeds:
+            text = f"{_markdown(*seeds_rows(comparison.seeds))}\n\n{OVER_SEEDS}"
+            writer.add_text("compare/over_seeds", text)
         sheets = {"pictures": draw_pictures(comparison.labels, shown[:IN_TENSORBOARD])}
         sheets["class_models"] = draw_class_models(comparison.labels, models)
         for name, sheet in sheets.items():
