@@ -15,6 +15,7 @@ from callbacks.gathering import gather, log_numbers, panel_file, save_picture, s
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.attribution.crops import CROPS, crop_saliency
+from deepinside.attribution.methods import BASED
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.saliency import saliency
 from deepinside.config import SaliencyConfig
@@ -170,6 +171,8 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
         best = scores.softmax(1).mean(0).argmax()
         return best[None] if picture.label < 0 else torch.tensor([picture.label], device=scores.device)
 
+    # As of the zero-centred picture.
+    options: dict[str, Any] = {"baseline": convnet.mean} if settings.method in BASED else {}
     found = crop_saliency(
         convnet,
         image,
@@ -179,6 +182,7 @@ def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -
         score=settings.score,
         reduction=settings.reduction,
         strategy="loop",  # the same maps in every process, whatever would be faster there
+        **options,
     )
     label = int(found.classes)
     score, posterior = float(found.scores.mean(0)[label]), float(found.scores.softmax(1).mean(0)[label])

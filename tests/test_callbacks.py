@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from callbacks import ClassModels, Localisation, SaliencyMaps, spread
 from callbacks.film_strips import Looks, slug
 from callbacks.kept import keep_files
+from callbacks.saliency_maps import explain
+from deepinside.attribution.crops import CROPS, crop_saliency
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
 from deepinside.data.box_files import boxed_pictures
@@ -279,6 +281,21 @@ def test_a_data_set_of_which_nothing_can_be_read_is_refused(monkeypatch: pytest.
     monkeypatch.setattr(Broken, "read", read)
     with pytest.raises(UserError, match=r"no picture can be read, of all 3 \(the first: broken0.jpg: no picture\)"):
         check_readable(Broken())
+
+
+@pytest.mark.parametrize("method", ["gradient", "gradient_x_input", "integrated_gradients"])
+@pytest.mark.parametrize("crops", ["one", "ten"])
+def test_maps_are_those_of_the_zero_centred_picture(method: str, crops: str) -> None:
+    """As in the paper, w is multiplied with pictures whose mean is subtracted; black is no origin."""
+    net, picture = convnet().eval(), Shapes("val", 0, 1).read(0)
+    whole = WholePicture(picture.image, picture.label, picture.boxes, (70, 70), picture.name, 0)
+    found = explain(net, whole, SaliencyConfig(method=method, crops=crops))[1]
+    centred = (picture.image / 255 - 0.5) / 0.25
+    ours = CROPS[crops](70, 70, 64)
+    expected = crop_saliency(net.net, centred, ours, lambda scores: torch.tensor([picture.label]), method)
+    per_pixel = 0.25 if method == "gradient" else 1  # the others are in scores
+    assert found.saliency * per_pixel == pytest.approx(expected.maps[0], rel=1e-4, abs=1e-6)
+    assert found.saliency.any()
 
 
 def test_very_long_pictures_are_kept_small(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency, square_ten_crops, ten_crops
 from deepinside.attribution.inner_layer import InnerGraph
+from deepinside.attribution.methods import BASED
 from deepinside.attribution.saliency import saliency
 from deepinside.boxes import centre_box, mask_to_box, scale_boxes, to_whole_pixels, whole_box
 from deepinside.data.views import WholePicture
@@ -156,7 +157,8 @@ def attribution_map(convnet: ConvNet, image: Tensor, label: int, name: str) -> T
         planes = [functional.interpolate(layer, image.shape[1:], mode="bilinear")[:, 0] for layer in even]
         maps = torch.stack(planes).mean(0)
     else:
-        maps = saliency(convnet, both, classes.repeat(2), name, strategy="loop", **AVERAGING.get(name, {}))
+        options = AVERAGING.get(name, {}) | ({"baseline": convnet.mean} if name in BASED else {})
+        maps = saliency(convnet, both, classes.repeat(2), name, strategy="loop", **options)
     return ((maps[0] + maps[1].flip(-1)) / 2).cpu()
 
 

@@ -138,7 +138,7 @@ def _in_one_pass(
         graph = what.forward(bare, images, channels_last)
         classes, each = _chosen(choose, graph.scores)
         batched = request.strategy == "batched"
-        signed = method(lambda _: graph.gradients(each, what.score, batched=batched), images)
+        signed = method(lambda _: graph.gradients(each, what.score, batched=batched), images, **request.options)
         return graph.scores, classes, list(signed)
 
     return unless_out_of_memory(lambda: in_best_layout(bare, images, once))

@@ -14,9 +14,12 @@ def gradient(of: Gradient, images: Tensor) -> Tensor:
     return of(images)
 
 
-def gradient_x_input(of: Gradient, images: Tensor) -> Tensor:
-    """w * I, the terms of the first-order Taylor expansion S_c(I) ~ w.I + b (paper, section 3.1)."""
-    return of(images) * images[:, None]
+def gradient_x_input(of: Gradient, images: Tensor, *, baseline: Tensor | float = 0.0) -> Tensor:
+    """w * (I - I'), the terms of the first-order Taylor expansion S_c(I) ~ w.(I - I') + b (paper, section 3.1).
+
+    baseline: I', a number or anything that broadcasts with (N, C, H, W); 0 where pictures are zero-centred.
+    """
+    return of(images) * (images - baseline)[:, None]
 
 
 def smoothgrad(of: Gradient, images: Tensor, *, samples: int = 25, noise: float = 0.15, seed: int = 0) -> Tensor:
@@ -41,6 +44,8 @@ def integrated_gradients(of: Gradient, images: Tensor, *, steps: int = 32, basel
     points = (baseline + difference * ((step + 0.5) / steps) for step in range(steps))
     return difference[:, None] * _mean(of(point) for point in points)
 
+
+BASED = ("gradient_x_input", "integrated_gradients")  # methods that take a `baseline`
 
 METHODS: dict[str, Callable[..., Tensor]] = {
     "gradient": gradient,

@@ -45,8 +45,8 @@ def saliency(
     another. It is used bare (uncompiled, no DDP wrapper), in eval mode, and left as it was.
     images: (N, C, H, W), floating point, as the model takes them. classes: (N, K) or (N,) class indices, int64.
     method: what w is. `gradient`; `deconvnet`, `guided`: back-prop with another ReLU rule (section 4, `ReluRule`);
-      `gradient_x_input`; `smoothgrad` (options samples=25, noise=0.15, seed=0); `integrated_gradients` (options
-      steps=32, baseline=0.0). `methods.METHODS` holds their equations.
+      `gradient_x_input` (option baseline=0.0); `smoothgrad` (samples=25, noise=0.15, seed=0); `integrated_gradients`
+      (steps=32, baseline=0.0). `methods.METHODS` holds their equations.
     score: what is differentiated: `score` (S_c, the paper's), `softmax` (P_c), `log_softmax`, or a callable
       (N, classes), (N,) -> (N,).
     reduction: over the channels. `max` max|w| (paper), `l1` sum|w|, `l2` sqrt(sum w^2), `sum` (signed), `none`: w.

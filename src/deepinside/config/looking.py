@@ -63,7 +63,7 @@ class SaliencyConfig(Section):
     )
     method: str = option(
         "gradient",
-        "gradient (paper); deconvnet, guided: other ReLU rules (section 4); gradient_x_input; the averaging ones",
+        "gradient (paper), gradient_x_input, smoothgrad, integrated_gradients; deconvnet, guided: other ReLU rules",
         ("gradient", "deconvnet", "guided", "gradient_x_input", "smoothgrad", "integrated_gradients"),
     )
     reduction: str = option("max", "over the channels: max (paper), l1 or l2", ("max", "l1", "l2"))
