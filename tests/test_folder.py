@@ -194,6 +194,13 @@ def test_photographs_by_name_pattern_and_folder(tmp_path: Path) -> None:
     assert (picture.label, picture.index, picture.boxes.shape) == (-1, 2, (0, 4))
 
 
+def test_photographs_of_one_name_are_told_apart_as_shortly_as_possible(tmp_path: Path) -> None:
+    given = [str(tmp_path / name) for name in ("a/goose.jpg", "a/goose.png", "a/swan.jpg", "b/swan.jpg", "b/duck.jpg")]
+    for path in given:
+        trees.save(Path(path))
+    assert names(PictureFiles(given, CLASSES)) == ["goose.jpg", "goose.png", given[2], given[3], "duck"]
+
+
 def test_photographs_that_are_not_there(tmp_path: Path) -> None:
     trees.save(tmp_path / "holiday.jpg")
     with pytest.raises(UserError) as caught:

@@ -199,7 +199,11 @@ def test_files_that_are_no_weights(tmp_path: Path, squeezenet_file: Path) -> Non
     torch.save({1: torch.zeros(2)}, tmp_path / "unnamed.pth")
     torch.save({"fc.weight": torch.tensor(1.0)}, tmp_path / "flat.pth")
     torch.save(simonyan2013_state(), tmp_path / "own.pth")
+    diverged = torch.load(squeezenet_file, weights_only=True)
+    diverged["features.3.squeeze.bias"][2] = float("nan")
+    torch.save(diverged, tmp_path / "diverged.pth")
     for name, path, words in (
+        ("squeezenet1_1", tmp_path / "diverged.pth", "'features.3.squeeze.bias' has values that are not finite"),
         ("squeezenet1_1", tmp_path / "text.pth", "not a file of tensors"),
         ("squeezenet1_1", tmp_path / "numbers.pth", "holds no state_dict"),
         ("squeezenet1_1", tmp_path / "unnamed.pth", "holds no state_dict"),

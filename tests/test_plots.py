@@ -1,5 +1,7 @@
 """Drawing: sizes, colours where they belong, captions that fit, degenerate maps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,20 @@ def explanation(**changes: object) -> Explanation:
     boxes = {"guess": torch.tensor([[30.0, 20.0, 60.0, 40.0]]), "truth": torch.tensor([[0.0, 0.0, 90.0, 60.0]])}
     values = {"frame": frame, "saliency": torch.rand(60, 90), "caption": "goose", "mask": mask, **boxes, **changes}
     return Explanation(**values)  # type: ignore[arg-type]
+
+
+def test_what_no_crop_saw_is_grey_and_not_black() -> None:
+    """Black would say that nothing there matters."""
+    covered = torch.ones(60, 60, dtype=torch.bool)
+    covered[:, 30:] = False
+    blank = Explanation(torch.zeros(3, 60, 60, dtype=torch.uint8), torch.zeros(60, 60), "goose")
+    plain = np.asarray(draw_explanation(blank))
+    seen = np.asarray(draw_explanation(replace(blank, coverage=covered)))
+    whole = np.asarray(draw_explanation(replace(blank, coverage=torch.ones_like(covered))))
+    assert np.array_equal(plain, whole)
+    grey = (seen == 128).all(-1) & ~(plain == 128).all(-1)
+    assert 0.9 < grey.sum() / (TILE * TILE / 2) < 1.2
+    assert np.median(np.nonzero(grey)[1]) > TILE * 1.7, "the right half of the second tile"
 
 
 def test_four_tiles_with_a_mask_three_without() -> None:

@@ -23,6 +23,7 @@ STRIP = 112  # height of a film strip's columns, pixels
 LEGEND = 160  # room for a name beside the traces, pixels
 TRUTH_COLOUR, GUESS_COLOUR = (46, 204, 113), (255, 82, 54)
 OBJECT_COLOUR, BACKGROUND_COLOUR, LINE_COLOUR = (255, 214, 10), (64, 156, 255), (90, 220, 230)
+UNSEEN_COLOUR = (128, 128, 128)
 BRIGHT = 0.995  # quantile of a map that is drawn as bright as what is above it
 SPARSE = 0.03  # seeds that cover less of the picture are drawn three pixels wide
 
@@ -69,8 +70,8 @@ def _scaled(saliency: Tensor) -> Tensor:
 
 def draw_explanation(shown: Explanation) -> Image.Image:
     """picture | saliency | what the cut went by, or the map over the picture | mask and boxes; the caption below."""
-    picture, warm = _pixels(shown.frame), heat(shown.saliency)
-    tiles: list[tuple[str | Title, Image.Image]] = [("picture", _tile(picture)), ("saliency", _tile(warm))]
+    picture = _pixels(shown.frame)
+    tiles: list[tuple[str | Title, Image.Image]] = [("picture", _tile(picture)), _map_tile(shown)]
     if shown.seeds is not None:
         words = [("seeds: object", OBJECT_COLOUR), ("background", BACKGROUND_COLOUR)]
         tiles.append((words, _with_seeds(shown.seeds, picture)))
@@ -82,6 +83,15 @@ def draw_explanation(shown: Explanation) -> Image.Image:
         known = [("truth", TRUTH_COLOUR)] if shown.truth is not None and len(shown.truth) else []
         tiles.append(([("cut", None), ("box", GUESS_COLOUR), *known], _with_boxes(shown, picture)))
     return panel(tiles, shown.caption)
+
+
+def _map_tile(shown: Explanation) -> tuple[str | Title, Image.Image]:
+    """The map; grey where no crop saw the picture: black would say that nothing there matters."""
+    warm = heat(shown.saliency)
+    if shown.coverage is None or bool(shown.coverage.all()):
+        return "saliency", _tile(warm)
+    warm[~shown.coverage.cpu().numpy()] = UNSEEN_COLOUR
+    return [("saliency", None), ("in no crop", UNSEEN_COLOUR)], _tile(warm)
 
 
 def overlay(picture: Pixels, warm: Pixels) -> Pixels:

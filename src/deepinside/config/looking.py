@@ -39,7 +39,11 @@ class ClassModelsConfig(Section):
     ramp: float | None = option(None, "share of the steps over which the penalty grows", low=0, high=1)
     tolerance: float | None = option(None, "a class stops when it gains less than this share of itself...", low=0)
     patience: int | None = option(None, "... in so many steps", low=1)
-    batch: int | None = option(None, "pictures at once; null: 4 on a CPU, 32 on a GPU; it decides rounding", low=1)
+    batch: int | None = option(
+        None,
+        "pictures at once, fewer are filled up; null: 4 on a CPU, 32 on a GPU; it decides rounding",
+        low=1,
+    )
     frames: int = option(8, "pictures of a class's film strip; 0: none", low=0)
     compare: str | None = option(
         None, "class_model: found for this objective too, side by side", ("score", "softmax", "log_softmax")

@@ -63,7 +63,7 @@ class PictureFiles:
     """Photographs given one by one, by patterns (`photos/*.jpg`) or as folders; their classes are unknown (-1).
 
     `classes` are those of the net that is to look at them. Patterns and folders give their pictures in sorted order; a
-    file met twice is taken once. Names are those of the files without extension, paths where several are called so.
+    file met twice is taken once. Names are those of the files without extension, with it or with the whole path where several are called so.
     Raises UserError for a file that is missing and a pattern that fits nothing.
     """
 
@@ -75,8 +75,12 @@ class PictureFiles:
         if not self._paths:
             raise UserError("no photographs given; valid: photo.jpg, folder/*.jpg or folder, separated by commas")
         self.labels = [-1] * len(self._paths)
-        times = Counter(path.stem for path in self._paths)
-        self._names = [path.stem if times[path.stem] == 1 else str(path) for path in self._paths]
+        self._names = list(map(str, self._paths))
+        for names in ([path.name for path in self._paths], [path.stem for path in self._paths]):  # the shortest stays
+            times = Counter(names)
+            self._names = [
+                name if times[name] == 1 else longer for name, longer in zip(names, self._names, strict=True)
+            ]
 
     def __len__(self) -> int:
         return len(self._paths)

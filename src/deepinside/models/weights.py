@@ -48,6 +48,9 @@ def read_weights(model: ModelConfig, first: str, last: str) -> Weights | None:
     state = part_of(weights.state, _net_in(weights.state, first, last, model))
     if not state[last].ndim:
         raise UserError(f"model.weights={model.weights} does not fit {model.name}: it has another shape of '{last}'")
+    for name, values in state.items():
+        if values.is_floating_point() and not values.isfinite().all():
+            raise UserError(f"model.weights={model.weights}: '{name}' has values that are not finite: did it diverge?")
     return replace(weights, state=state, classes=_named(model, weights, len(state[last])))
 
 
