@@ -29,6 +29,7 @@ from deepinside.config.options import options
 from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
 from deepinside.data.source import open_split
+from deepinside.data.views import UNREADABLE
 from deepinside.errors import UserError
 from deepinside.files import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing
@@ -360,14 +361,23 @@ def test_a_file_that_is_no_mean_image(tmp_path: Path) -> None:
 
 
 def test_unreadable_pictures_are_not_averaged(tmp_path: Path) -> None:
+    """One of unknown class is; what an earlier call has seen is no part of the mean."""
     callback = MeanImage(tmp_path / "mean_image.pt", tmp_path)
-    images, labels = torch.rand(3, 3, 64, 64), torch.tensor([1, -100, 2])
+    images, labels = torch.rand(3, 3, 64, 64), torch.tensor([1, UNREADABLE, -1])
     images = (images * 255).round() / 255
 
-    batches = DataLoader([{"image": i, "label": k} for i, k in zip(images, labels, strict=True)], batch_size=2)  # type: ignore[arg-type]
-    quiet_trainer(tmp_path, callback).predict(Classifier(convnet()), batches, return_predictions=False)
+    def find(number: int) -> None:
+        rows = [{"image": i, "label": k} for i, k in zip(images[:number], labels[:number], strict=True)]
+        batches = DataLoader(rows, batch_size=2)  # type: ignore[arg-type]
+        quiet_trainer(tmp_path, callback).predict(Classifier(convnet()), batches, return_predictions=False)
+
+    for number in (1, 3):
+        find(number)
     torch.testing.assert_close(load_mean_image(tmp_path / "mean_image.pt", 64), images[[0, 2]].mean(0))
     assert callback.results["images"] == 2
+    labels[:] = UNREADABLE
+    with pytest.raises(UserError, match="task=mean_image: no training picture could be read"):
+        find(3)
     with pytest.raises(
         UserError, match=r"is \(3, 64, 64\), the ConvNet's crop is \(3, 32, 32\): task=mean_image makes"
     ) as caught:
