@@ -111,15 +111,27 @@ def test_the_report_is_whole(analyse: Script, runs: str, tmp_path: Path) -> None
 
 def test_the_verdict_needs_both_interval_and_test(analyse: Script, tmp_path: Path) -> None:
     """Of 40 pictures five lost: the interval lies above 0, but p = 2 / 2^5; with six p = 2 / 2^6."""
-    for name, lost in (("a", 0), ("b", 5), ("c", 6)):
+    for name, lost in (("a", 0), ("b", 5), ("c", 6), ("d", 10), ("e", 20)):
         write_run(tmp_path / name, [record(i, right=i >= lost) for i in range(40)])
-    runs = f"runs={tmp_path}/a,{tmp_path}/b,{tmp_path}/c"
-    analyse("task=compare", runs, f"out={tmp_path / 'compared'}")
+    runs = f"runs={','.join(str(tmp_path / name) for name in 'abcde')}"
+    said = analyse("task=compare", runs, f"out={tmp_path / 'compared'}")
+    rows = [line.split("│") for line in said.splitlines() if "classification top-1 error" in line]
+    assert [row[5].strip() for row in rows] == ["0.062", "0.031", "0.002", "<0.0001"]
     page = (tmp_path / "compared" / "report.html").read_text()
     assert "<b>no clear difference</b> 0.0 → 12.5, p = 0.062" in page
     assert "<b>worse</b> 0.0 → 15.0, p = 0.031" in page
     found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
     assert found["measures"][0]["differences"][0]["low"] > 0
+
+
+def test_centre_boxes_that_differ_are_both_told(analyse: Script, runs: str, tmp_path: Path) -> None:
+    file = tmp_path / "runs" / "b" / "metrics.json"
+    centre = {"baselines": {"centre_box": {"top1_error": 0.25, "gt_known_accuracy": 0.5}}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | centre))
+    said = analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}")
+    rows = [line.split("│") for line in said.splitlines()]
+    told = {row[1].strip(): row[8].strip() for row in rows if len(row) > 8}
+    assert (told["localisation top-1 error"], told["GT-known"]) == ("50.0 / 25.0", "50.0")
 
 
 def test_tensorboard_lays_the_curves_over_each_other(analyse: Script, runs: str, tmp_path: Path) -> None:
@@ -129,7 +141,10 @@ def test_tensorboard_lays_the_curves_over_each_other(analyse: Script, runs: str,
     assert set(events.Tags()["images"]) == {"compare/pictures", "compare/class_models"}
     assert set(events.Tags()["tensors"]) == {"compare/settings/text_summary", "compare/b/text_summary"}
     [text] = events.Tensors("compare/b/text_summary")
-    assert "| mean IoU | 100.0 |" in text.tensor_proto.string_val[0].decode()
+    words = text.tensor_proto.string_val[0].decode()
+    assert words.startswith("b (this) against a (first), 8 pictures\n")
+    assert "| localisation top-1 error | 0.0 | 25.0 |" in words
+    assert "| mean IoU | 100.0 |" in words
     for slope, label in enumerate("ab"):
         [*points] = EventAccumulator(str(out / "curves" / label)).Reload().Scalars("train/loss")
         assert [point.value for point in points] == [0, slope, 2 * slope]
