@@ -190,6 +190,26 @@ def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
     assert kept.results == callback.results
 
 
+def test_a_judge_draws_no_random_numbers() -> None:
+    """One that comes in training mode; a picture of another size than its own is resized."""
+    judge, image = convnet(), torch.randn(3, 64, 64).half()
+    judge.net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10)).train()
+    judge.preprocessing = Preprocessing((0.5,) * 3, (0.25,) * 3, 35, 32)
+    found = class_model_store.Found(3, "score", image, 0.0, 0.0, 0.0, False, torch.zeros(3, 1), image[None])
+    one, other = (class_model_store.judge_pictures(judge.train(), convnet(), [found], (0.5,) * 3) for _ in range(2))
+    assert one == other
+
+
+def test_what_begins_at_an_earlier_one_has_the_full_penalty() -> None:
+    def image(ramp: float, start: torch.Tensor | None) -> torch.Tensor:
+        settings = ClassModelsConfig(**(QUICK | {"ramp": ramp, "lam": 0.01}))  # type: ignore[arg-type]
+        return class_model_store.find_class_models(convnet(), [0], settings, start=start)[0].image
+
+    start = torch.full((1, 3, 64, 64), 20.0)
+    assert not torch.equal(image(1.0, None), image(0.0, None))
+    assert torch.equal(image(1.0, start), image(0.0, start))
+
+
 def test_a_judge_that_does_not_know_a_class_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not know the class 'heart'"):
         class_model_store.check_judge(convnet(5, NAMES[:5]), convnet(), [7])

@@ -1,5 +1,6 @@
 """When looks are made, what they cost, what survives a resume, what several processes log."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -131,7 +132,32 @@ def test_a_budget_holds_its_figure(
     assert logged[-1].value == pytest.approx(share, rel=1e-3)
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("w: a look takes")]
     assert 1 <= len(told) <= 6
-    assert f"{seconds:.1f} s" in told[0]
+    period = math.ceil(round(seconds / budget, 6))
+    told_first = f"w: a look takes {seconds:.1f} s: one every {period} steps is {100 * budget:g}% of the training time"
+    assert told[0] == told_first
+
+
+def test_the_period_is_told_where_it_is_another(
+    tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of looks that are cheap from the first; where they become so, that the wished period is kept again."""
+    watcher = Watcher("w", clock, 0.1, 2, "epochs", 0.5)
+    trainer(tmp_path / "a", [watcher], max_epochs=3).fit(Net(clock), loader(4))
+    assert watcher.seen == [4, 12]
+    assert capsys.readouterr().out == ""
+
+    class Quicker(Watcher):
+        def look(self, trainer: Trainer, module: LightningModule) -> None:
+            super().look(trainer, module)
+            self.seconds = 0.1
+
+    quicker = Quicker("q", clock, 16.0, 2, "epochs", 0.5)
+    trainer(tmp_path / "b", [quicker], max_epochs=17).fit(Net(clock), loader(4))
+    assert quicker.seen[0] == 4
+    assert [line.split(" is ")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "q: a look takes 16.0 s: one every 8 epochs",
+        "q: a look takes 0.1 s: one every 2 epochs",
+    ]
 
 
 def test_without_a_budget_every_period_is_kept(
@@ -299,6 +325,21 @@ def test_a_resumed_training_counts_what_the_checkpoint_knows(tmp_path: Path, clo
     )
     assert watcher.seen == []
     assert (watcher.looks, watcher.spent, watcher.trained) == (1, 2.0, 12.0)
+
+
+def test_checkpoints_that_do_not_know_the_last_look_have_none_to_make_up(tmp_path: Path, clock: Clock) -> None:
+    """Those of earlier versions."""
+    part = trainer(tmp_path, [Watcher("w", clock, 1.0, 1, "epochs", None)], max_epochs=2)
+    part.fit(Net(clock), loader(4))
+    part.save_checkpoint(tmp_path / "last.ckpt")
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    del content["callbacks"]["w"]["looked_at"]
+    torch.save(content, tmp_path / "last.ckpt")
+    watcher = Watcher("w", clock, 1.0, 1, "epochs", None)
+    trainer(tmp_path, [watcher], max_epochs=3).fit(
+        Net(clock), loader(4), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True
+    )
+    assert watcher.seen == [12]
 
 
 class Killed(Callback):
