@@ -250,6 +250,8 @@ def test_frames_of_a_film_say_where_they_were_seen() -> None:
     assert found.film_titles(48) == ["zero image", "step 3", "step 12", "step 27", "step 30"]
     assert replace(found, frames=frames + 1).film_titles(30) == ["noise", "step 2", "step 8", "step 17", "step 30"]
     assert replace(found, frames=frames[:1]).film_titles(30) == ["step 30"]
+    early = replace(found, traces=traces[:, :20])
+    assert early.film_titles(48) == ["zero image", "step 3", "step 12", "step 20", "step 20"]
     few = replace(found, traces=traces[:, :6])  # of the frames after 0, 0, 2 and 3 steps one is not kept
     assert few.film_titles(6) == ["zero image", "step 2", "step 3", "step 6", "step 6"]
 

@@ -266,6 +266,14 @@ def test_blank_maps_are_like_none(analyse: Script, runs: str, tmp_path: Path) ->
     assert [one["images"] for one in found["agreement"]] == [5]
 
 
+def test_maps_that_the_first_run_lacks_are_compared_with_none(analyse: Script, tmp_path: Path) -> None:
+    for name, kept in (("a", 1), ("b", 3)):
+        write_run(tmp_path / name, [record(i) for i in range(4)], kept=kept)
+    analyse("task=compare", f"runs={tmp_path}/a,{tmp_path}/b", f"out={tmp_path / 'compared'}")
+    found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert found["agreement"] == [{"run": "b", "images": 1}]
+
+
 def test_pictures_are_drawn_with_each_runs_map_and_box(tmp_path: Path) -> None:
     """At half the size that the boxes are of: the map over the picture where one was kept, the true box, the run's."""
     photo, heat_map = tmp_path / "photo.png", tmp_path / "map.png"
