@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from callbacks import ClassModels, Localisation, SaliencyMaps, spread
 from callbacks.film_strips import Looks, slug
 from callbacks.kept import keep_files
+from callbacks.subject import fixed_pictures
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
 from deepinside.data.box_files import boxed_pictures
@@ -108,6 +109,14 @@ def test_an_unreadable_picture_is_left_out_and_told(caplog: pytest.LogCaptureFix
         assert sorted(batch["label"].tolist()) == [UNREADABLE, 0, 2]
     assert data.unreadable == {"broken.jpg: no picture"}
     assert caplog.text.count("broken.jpg") == 1
+
+
+def test_unreadable_pictures_are_not_looked_at() -> None:
+    trainer: Any = SimpleNamespace(datamodule=PictureData(DataConfig(), convnet(), val=Broken()))
+    trainer.global_rank, trainer.world_size = 0, 1
+    assert [picture.index for picture in fixed_pictures(trainer, 3, None)] == [0, 2]
+    trainer.global_rank, trainer.world_size = 1, 2
+    assert fixed_pictures(trainer, 3, None) == [], "the second of two processes has the broken one alone"
 
 
 def test_unreadable_pictures_do_not_count_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:

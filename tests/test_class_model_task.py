@@ -129,6 +129,7 @@ def test_the_fingerprint_knows_everything_a_class_model_depends_on() -> None:
     changes += [{"net": convnet(1)}]
     assert len({of(), *(of(**change) for change in changes)}) == 1 + len(changes)
     assert of() == of(count=3, every=2, judge="x.pt", compare="softmax", mean_image="y.pt")
+    assert of() == of(objective="softmax"), "what a comparison found is taken: the file's name tells them apart"
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half a file", None])
@@ -188,6 +189,38 @@ def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
     kept = find(tmp_path / "analysis", [5, 9], net)
     assert kept.results == callback.results
+
+
+def test_a_class_model_has_the_traces_of_its_own_ascent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the steps that it took, and ending where it is."""
+    seen: list[Any] = []
+    real = class_model_store.optimise_class_models
+
+    def spy(*arguments: Any, **options: Any) -> Any:
+        seen.append(real(*arguments, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(class_model_store, "optimise_class_models", spy)
+    settings = ClassModelsConfig(steps=40, lr=0.5, tolerance=0.05, patience=1, jitter=0)
+    found = class_model_store.find_class_models(convnet(), [3, 0, 8], settings)
+    [models] = seen
+    taken = models.steps.tolist()
+    assert [item.traces.shape[1] for item in found] == taken
+    assert min(taken) < max(taken), "else nothing is told apart"
+    for i, item in enumerate(found):
+        scores, posteriors, norms = item.traces
+        assert torch.equal(scores, models.scores[: taken[i], i])
+        assert torch.equal(posteriors, models.posteriors[: taken[i], i])
+        torch.testing.assert_close(norms.square(), models.squared_norms[: taken[i], i])
+        assert item.norm == pytest.approx(float(models.images[i].norm()), rel=1e-4)
+
+
+@pytest.mark.parametrize("changed", ["score", "posterior", "norm"])
+def test_a_class_model_with_a_number_that_is_none_has_diverged(changed: str) -> None:
+    image = torch.zeros(3, 8, 8).half()
+    found = class_model_store.Found(4, "score", image, 1.0, 0.5, 2.0, False, torch.zeros(3, 5), image[None])
+    assert found.finite
+    assert not replace(found, **{changed: float("nan")}).finite  # type: ignore[arg-type]
 
 
 def test_a_judge_draws_no_random_numbers() -> None:

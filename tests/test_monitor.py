@@ -303,6 +303,7 @@ def test_every_training_has_its_first_look(tmp_path: Path, clock: Clock) -> None
         at = trainer(tmp_path / fold, [watcher], max_epochs=3)
         at.fit(Net(clock), loader(4))
         assert watcher.seen == [4]
+        trainer(tmp_path / "test", [watcher]).test(Net(), loader(1), verbose=False)  # no training
         assert (watcher.looks, watcher.spent, watcher.trained) == (1, 2.0, 12.0)
         watcher.seen.clear()
     at.fit_loop.max_epochs = 12  # type: ignore[assignment]

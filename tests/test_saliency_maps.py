@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-from callbacks import SaliencyMaps
+from callbacks import Pictures, SaliencyMaps
 from callbacks.saliency_maps import drift, explain
 from deepinside.attribution.crops import CROPS, crop_saliency
 from deepinside.classifier import Classifier
@@ -19,6 +19,7 @@ from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
 from deepinside.data.shapes import Shapes
 from deepinside.data.views import WholePicture
+from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.words import scored
 
@@ -43,6 +44,7 @@ def photo(label: int, side: int = 24) -> WholePicture:
 def test_a_picture_is_explained_as_its_settings_say(label: int) -> None:
     """For its own class, be it the first, or for the best-scored one."""
     convnet, picture = tiny(), photo(label)
+    convnet.net[3].bias.data[2] += 3
     settings = SaliencyConfig(crops="square", method="guided", score="log_softmax", reduction="l2")
     row, shown = explain(convnet, picture, settings)
     crops, image = CROPS["square"](20, 24, 16), picture.frame.float() / 255
@@ -59,6 +61,18 @@ def test_a_picture_is_explained_as_its_settings_say(label: int) -> None:
     assert (row["score"], row["posterior"]) == pytest.approx((score, posterior))
     assert row["labelled"] == (label >= 0)
     assert shown.caption == f"{'' if label >= 0 else 'photo: '}{NAMES[index]}   {scored(score, posterior)}"
+
+
+def test_given_pictures_are_as_large_as_the_crops() -> None:
+    at, module = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False), Classifier(tiny())
+    for height, width in ((16, 20), (15, 20), (20, 15)):
+        images, labels = torch.rand(1, 3, height, width), torch.tensor([0])
+        watcher = SaliencyMaps(pictures=Pictures(images, labels, (0.5,) * 3, (0.25,) * 3))
+        if min(height, width) == 16:
+            watcher.setup(at, module, "test")
+        else:
+            with pytest.raises(UserError, match=f"images are {height}x{width}, the ConvNet sees crops of 16x16"):
+                watcher.setup(at, module, "test")
 
 
 class BySide(nn.Module):
