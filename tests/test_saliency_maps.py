@@ -75,6 +75,19 @@ def test_given_pictures_are_as_large_as_the_crops() -> None:
                 watcher.setup(at, module, "test")
 
 
+def test_a_method_without_meaning_for_the_net_is_told_at_the_start(tmp_path: Path) -> None:
+    class Smooth(Net):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            raise AssertionError("training has begun")
+
+    net = Smooth()
+    net.body[1] = nn.GELU()
+    with pytest.raises(UserError, match="gelu"):
+        trainer(tmp_path, [SaliencyMaps(SaliencyConfig(method="guided"), pictures=PICTURES)], max_epochs=1).fit(
+            net, loader(2)
+        )
+
+
 class BySide(nn.Module):
     """One class is sure of the left crop alone, the other a little better of all: by mean score the first is best."""
 
