@@ -262,7 +262,7 @@ def test_maps_of_fresh_nets_are_as_the_settings_say_and_for_the_classes_of_befor
     foreign_test(tmp_path, module, callback)
     convnet = convnet_of(module, pictures)
     stages = cascade(layers_in_use(convnet, IMAGE.new_zeros(1, 3, 16, 16)), 2)
-    nets = [convnet, *randomised_nets(convnet, stages, 3)]
+    nets = [convnet, *(copy.deepcopy(net) for net in randomised_nets(convnet, stages, 3))]  # each is the one before
     found = []
     for i in range(4):
         picture = replace(pictures.picture(i), label=int(convnet(pictures.picture(i).frame[None] / 255).argmax()))
