@@ -34,6 +34,7 @@ from deepinside.errors import UserError
 from deepinside.files import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
+from deepinside.progress import Bar
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*predict returned None.*")
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +59,7 @@ def quiet_trainer(folder: Path, callback: Any) -> Trainer:
 
 
 def find(folder: Path, classes: list[int], net: ConvNet | None = None, **options: Any) -> ClassModels:
-    settings = {name: options.pop(name) for name in list(options) if name not in ("mean_image", "judge")}
+    settings = {name: options.pop(name) for name in list(options) if name not in ("mean_image", "judge", "progress")}
     callback = ClassModels(ClassModelsConfig(**(QUICK | settings)), classes, folder, **options)
     batches = DataLoader(torch.tensor(classes), batch_size=5)
     quiet_trainer(folder, callback).predict(Classifier(net or convnet()), batches, return_predictions=False)
@@ -111,6 +112,20 @@ def test_a_killed_run_goes_on_with_what_is_missing(
     assert counted == [6, 7, 8, 9]
     assert [line["class"] for line in resumed.results] == list(NAMES)
     assert resumed.results == find(tmp_path / "fresh", list(range(10))).results
+
+
+def test_progress_counts_what_was_kept_and_ends_with_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes, twice with a comparison."""
+    told, close = [], Bar.close
+
+    def closes(bar: Bar) -> None:
+        told.append((bar.total, bar.skipped, round(bar.done, 6)))
+        close(bar)
+
+    monkeypatch.setattr(Bar, "close", closes)
+    for classes in ([0, 1], [0, 1, 2]):
+        find(tmp_path, classes, compare="softmax", progress=True)
+    assert told == [(4, 0, 4), (6, 4, 6)]
 
 
 def test_other_settings_make_it_anew(tmp_path: Path, counted: list[int]) -> None:

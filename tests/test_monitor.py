@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.tensorboard import SummaryWriter
 
+import callbacks.film_strips
 import callbacks.monitor
 from callbacks import ClassModels, Pictures, SaliencyMaps
 from callbacks.class_model_store import Found
-from callbacks.film_strips import COLUMNS, Looks, columns
+from callbacks.film_strips import COLUMNS, Looks, columns, show_strips, shrink
 from callbacks.monitor import Monitor
 from callbacks.saliency_maps import drift
 from deepinside.config import ClassModelsConfig, SaliencyConfig, TrainerConfig
@@ -519,6 +521,52 @@ def test_many_looks_are_shown_by_some(tmp_path: Path) -> None:
     assert (len(some), some[0], some[-1]) == (COLUMNS, 0, 990)
     assert some == sorted(set(some))
     assert max(np.diff(some)) <= 2 * min(np.diff(some))
+
+
+@pytest.mark.parametrize("name", [None, "looks"])
+def test_looks_are_forgotten_in_memory_and_in_files(tmp_path: Path, name: str | None) -> None:
+    looks = Looks(tmp_path / name if name else None)
+    arrays = {"0": np.ones((2, 2), np.float16)}
+    for step in (3, 6, 9):
+        looks.add(at_step(step), f"step {step}", arrays)
+    looks.forget_after(6, at_step(6))
+    assert looks.steps() == [3, 6]
+    looks.forget_before(6, at_step(6))
+    assert looks.steps() == [6]
+    title, found = looks.read(6)
+    assert (title, [*found]) == ("step 6", ["0"])
+    assert np.array_equal(found["0"], arrays["0"])
+
+
+def at_step(step: int) -> Any:
+    return SimpleNamespace(global_step=step, is_global_zero=True, loggers=[])
+
+
+def test_a_strip_begins_with_its_picture_and_has_the_looks_that_saw_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {}
+    monkeypatch.setattr(
+        callbacks.film_strips,
+        "draw_strip",
+        lambda columns, caption: drawn.update({caption: [title for title, _ in columns]}) or Image.new("RGB", (8, 8)),
+    )
+    looks, one = Looks(None), np.ones((2, 2), np.float16)
+    looks.add(at_step(1), "epoch 1", {"a": one})
+    looks.add(at_step(2), "epoch 2", {"a": one, "b": one})
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    captions, first = {"a": ("0_a", "of a"), "b": ("1_b", "of b")}, {"a": ("picture", pixels)}
+    show_strips(at_step(2), looks, "films", tmp_path, captions, lambda _: pixels, first)
+    assert drawn == {"of a": ["picture", "epoch 1", "epoch 2"], "of b": ["epoch 2"]}
+    assert {file.name for file in tmp_path.iterdir()} == {"0_a.png", "1_b.png"}
+
+
+def test_what_is_kept_is_no_larger_than_is_shown() -> None:
+    assert shrink(torch.rand(3, 60, 300), 100).shape == (3, 20, 100)
+    assert shrink(torch.rand(5, 3, 300, 60), 100).shape == (5, 3, 100, 20)
+    assert shrink(torch.zeros(0, 3, 60, 300), 100).shape == (0, 3, 20, 100)
+    assert shrink(torch.rand(3, 2, 400), 100).shape == (3, 1, 100)
+    assert shrink(small := torch.rand(3, 50, 100), 100) is small
 
 
 def test_half_a_look_is_no_look(tmp_path: Path) -> None:
