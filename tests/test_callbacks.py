@@ -26,7 +26,7 @@ from deepinside.errors import UserError
 from deepinside.metrics import ERRORS
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.predictions import read_predictions
-from deepinside.records import PictureRecord
+from deepinside.records import FILE, PictureRecord, read_records
 from deepinside.scoring import score_guesses_in_files
 
 TEN = Shapes("val", 0, 1).classes
@@ -264,10 +264,14 @@ def test_blacklisted_pictures_count_for_the_classification_alone(
     listed = tmp_path / "blacklist.txt"
     listed.write_text("\n".join(picture.name for picture in boxed_pictures(Shapes("val", 0, 3))))
     module = Classifier(convnet())
-    watcher = Localisation(LocalisationConfig(pictures=0, blacklist=str(listed)))
+    watcher = Localisation(LocalisationConfig(pictures=0, blacklist=str(listed)), tmp_path / "out")
     options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
     trainer = Trainer(callbacks=[watcher], enable_progress_bar=False, enable_model_summary=False, **options)
     trainer.test(module, PictureData(DataConfig(workers=0), module.convnet, val=Shapes("val", 0, 5)), verbose=False)
+    records = read_records(tmp_path / "out" / FILE)
+    assert [bool(record.localisation) for record in records] == [False] * 3 + [True] * 2
+    judged = [{(guess.iou is None, guess.right is None) for guess in record.guesses} for record in records]
+    assert judged == [{(True, True)}] * 3 + [{(False, False)}] * 2
     assert (watcher.results["images"], watcher.results["localisation"]["images"]) == (5, 2)
     assert sum(watcher.results["errors"]["class_known"].values()) == 2
     assert "blacklist" not in caplog.text

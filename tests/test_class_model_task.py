@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from markdown import markdown
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
-from callbacks import ClassModels, MeanImage, class_model_store
+from callbacks import ClassModels, MeanImage, class_model_pages, class_model_store
 from callbacks.class_model_pages import class_model_table
 from callbacks.mean_image import load_mean_image
 from deepinside.attribution.scores import SCORES
@@ -187,8 +189,37 @@ def test_judge_comparison_and_what_is_shown(tmp_path: Path) -> None:
     for tag, count in (("sheet", 1), ("traces", 1), ("objectives", 1), ("pictures", 2), ("films", 2)):
         assert len(logged.Images(f"class_models/{tag}")) == count
     text = logged.Tensors("class_models/table/text_summary")[0].tensor_proto.string_val[0].decode()
-    assert "| heart |" in text
+    page = markdown(text, extensions=["tables"])  # as TensorBoard does
+    cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in page.split("<tr>")[1:]]
+    assert [row[0] for row in cells] == ["class", "heart", "square"]
+    assert cells[0][:5] == ["class", "S_c", "P_c", "||I||", "steps"]
+    assert {len(row) for row in cells} == {13}
+    for tag in ("pictures", "films"):
+        assert [event.step for event in logged.Images(f"class_models/{tag}")] == [7, 2], "the slider's are the classes"
     assert "softmax P_c" in text
+
+
+def test_many_class_models_are_shown_on_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[str]] = []
+    real = class_model_pages.draw_traces
+
+    def spy(traces: Any) -> Any:
+        drawn.append([name for name, _ in traces])
+        return real(traces)
+
+    monkeypatch.setattr(class_model_pages, "draw_traces", spy)
+    for name, number in (("PAGE", 2), ("TRACED", 2), ("ROWS", 2)):
+        monkeypatch.setattr(class_model_pages, name, number)
+    results = find(tmp_path, [0, 4, 8], frames=0, compare="softmax").results
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        *("sheet_00.png", "sheet_01.png", "traces.png", "objectives.png")
+    }
+    assert not (tmp_path / "films").exists()
+    assert drawn == [["disc", "star"]]
+    with Image.open(tmp_path / "objectives.png") as pairs, Image.open(tmp_path / "pictures/0000_disc.png") as tile:
+        assert pairs.width >= 4 * tile.width, "both of two classes"
+    table = class_model_table(results)
+    assert (table.title, table.row_count) == ("3 class models, the first 2; metrics.json has all", 2)
 
 
 def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
@@ -328,6 +359,8 @@ def test_a_class_without_gradient_is_flagged(tmp_path: Path) -> None:
     assert [line["no_gradient"] for line in results] == [False, True]
     table = class_model_table(results)
     assert list(table.columns[0].cells) == ["disc", "ring (no gradient)"]
+    with Image.open(tmp_path / "pictures" / "0001_ring.png") as picture:
+        assert picture.text["Description"].startswith("ring   no gradient, S = ")  # type: ignore[attr-defined]
     assert find(tmp_path, [1], net).results == results[1:]
 
 
