@@ -275,7 +275,8 @@ def test_a_judge_draws_no_random_numbers() -> None:
     judge.net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10)).train()
     judge.preprocessing = Preprocessing((0.5,) * 3, (0.25,) * 3, 35, 32)
     found = class_model_store.Found(3, "score", image, 0.0, 0.0, 0.0, False, torch.zeros(3, 1), image[None])
-    one, other = (class_model_store.judge_pictures(judge.train(), convnet(), [found], (0.5,) * 3) for _ in range(2))
+    known = convnet()
+    one, other = (class_model_store.judge_pictures(judge.train(), known, [found], (0.5,) * 3) for _ in range(2))
     assert one == other
 
 

@@ -517,6 +517,8 @@ def test_the_films_last_column_tells_where_it_began(tmp_path: Path, warm: bool, 
 
 def test_many_looks_are_shown_by_some(tmp_path: Path) -> None:
     assert columns(range(5)) == [0, 1, 2, 3, 4]
+    assert columns(range(COLUMNS)) == list(range(COLUMNS))
+    assert len(columns(range(COLUMNS + 1))) == COLUMNS
     some = columns(range(0, 1000, 10))
     assert (len(some), some[0], some[-1]) == (COLUMNS, 0, 990)
     assert some == sorted(set(some))

@@ -378,10 +378,10 @@ def foreign_test(out: Path, module: LightningModule, callback: Randomisation) ->
 def test_on_a_module_of_another_project(tmp_path: Path) -> None:
     images = torch.rand(3, 3, 16, 16)
     pictures = Pictures(images, torch.tensor([0, 2, -1]), (0.5,) * 3, (0.25,) * 3)
-    callback = Randomisation(folder=tmp_path, pictures=pictures)
+    callback = Randomisation(localisation=LocalisationConfig(), folder=tmp_path, pictures=pictures)
     module = Foreign()
     foreign_test(tmp_path, module, callback)
-    assert callback.results["images"] == 3
+    assert (callback.results["images"], callback.results["images_with_boxes"]) == (3, 0)
     assert [len(stage["layers"]) for stage in callback.results["stages"]] == [0, 1, 1]
     assert (tmp_path / "sheet.png").is_file()
     assert module.trainer is not None
