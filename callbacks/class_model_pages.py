@@ -109,6 +109,6 @@ def _numbers(line: dict[str, Any], prefix: str) -> dict[str, str]:
 
 def _markdown(results: Sequence[dict[str, Any]]) -> str:
     cells = [_cells(line) for line in results]
-    head = list(cells[0])
-    rows = ["| " + " | ".join(line.values()) + " |" for line in cells]
-    return "\n".join(["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *rows])
+    rows = [list(cells[0]), ["---"] * len(cells[0]), *(list(line.values()) for line in cells)]
+    # A bar within a cell, as of ||I||, would end it: TensorBoard showed no table.
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)

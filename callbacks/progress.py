@@ -18,7 +18,8 @@ class TrainerProgress(Callback):
         self.share = 0.0  # of the present batch that is done
         self.validated = False
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Not at the start of fit: only now does a resumed run know the steps of the earlier one."""
         self.start, self.first_step = time.monotonic(), trainer.global_step
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

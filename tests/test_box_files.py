@@ -451,8 +451,22 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     other = "no picture has any of the guessed classes: guesses name 478, the true boxes n01"
     assert [other in text for text in (capsys.readouterr().out, said["few"], said["scored"])] == [True, False, False]
     assert json.loads((tmp_path / "b" / "metrics.json").read_text())["localisation"]["images"] == 3
+    assert "have no guess" not in said["scored"]
+    listed, scored = trees.write(tmp_path / "list.txt", NAMES[2]), commands["scored"][:2]
+    script.main(["task=localise", *scored, f"localisation.blacklist={listed}", f"out={tmp_path / 'c'}"])
+    assert "names none" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "c" / "metrics.json").read_text())["localisation"]["images"] == 2
+    listed.write_text("stranger")
+    script.main(["task=localise", *scored, f"localisation.blacklist={listed}"])
+    assert f"localisation.blacklist={listed} names none of the 3 pictures\n" in capsys.readouterr().out
+    write_csv(tmp_path / "strange.csv", [row | {"image": "stranger"} for row in csv_rows()[:1]])
     for words, arguments in {
         "no guess is about a drawn shape": ("task=localise", f"predictions={tmp_path}/p.csv", "data.shapes_val=3"),
+        "guessed pictures have no true boxes": (
+            "task=localise",
+            f"predictions={tmp_path / 'strange.csv'}",
+            f"boxes={tmp_path / 'tree'}",
+        ),
         "boxes belongs to task=localise": ("task=saliency", "boxes=x"),
         "no such file; did you mean 'p.csv'": (
             "task=localise",

@@ -14,6 +14,7 @@ from callbacks import ClassModels, Localisation, SaliencyMaps, spread
 from callbacks.film_strips import Looks, slug
 from callbacks.kept import keep_files
 from callbacks.saliency_maps import explain
+from callbacks.subject import fixed_pictures
 from deepinside.attribution.crops import CROPS, crop_saliency
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
@@ -27,7 +28,7 @@ from deepinside.errors import UserError
 from deepinside.metrics import ERRORS
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.predictions import read_predictions
-from deepinside.records import PictureRecord
+from deepinside.records import FILE, PictureRecord, read_records
 from deepinside.scoring import score_guesses_in_files
 
 TEN = Shapes("val", 0, 1).classes
@@ -110,6 +111,14 @@ def test_an_unreadable_picture_is_left_out_and_told(caplog: pytest.LogCaptureFix
         assert sorted(batch["label"].tolist()) == [UNREADABLE, 0, 2]
     assert data.unreadable == {"broken.jpg: no picture"}
     assert caplog.text.count("broken.jpg") == 1
+
+
+def test_unreadable_pictures_are_not_looked_at() -> None:
+    trainer: Any = SimpleNamespace(datamodule=PictureData(DataConfig(), convnet(), val=Broken()))
+    trainer.global_rank, trainer.world_size = 0, 1
+    assert [picture.index for picture in fixed_pictures(trainer, 3, None)] == [0, 2]
+    trainer.global_rank, trainer.world_size = 1, 2
+    assert fixed_pictures(trainer, 3, None) == [], "the second of two processes has the broken one alone"
 
 
 def test_unreadable_pictures_do_not_count_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,10 +266,14 @@ def test_blacklisted_pictures_count_for_the_classification_alone(
     listed = tmp_path / "blacklist.txt"
     listed.write_text("\n".join(picture.name for picture in boxed_pictures(Shapes("val", 0, 3))))
     module = Classifier(convnet())
-    watcher = Localisation(LocalisationConfig(pictures=0, blacklist=str(listed)))
+    watcher = Localisation(LocalisationConfig(pictures=0, blacklist=str(listed)), tmp_path / "out")
     options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
     trainer = Trainer(callbacks=[watcher], enable_progress_bar=False, enable_model_summary=False, **options)
     trainer.test(module, PictureData(DataConfig(workers=0), module.convnet, val=Shapes("val", 0, 5)), verbose=False)
+    records = read_records(tmp_path / "out" / FILE)
+    assert [bool(record.localisation) for record in records] == [False] * 3 + [True] * 2
+    judged = [{(guess.iou is None, guess.right is None) for guess in record.guesses} for record in records]
+    assert judged == [{(True, True)}] * 3 + [{(False, False)}] * 2
     assert (watcher.results["images"], watcher.results["localisation"]["images"]) == (5, 2)
     assert sum(watcher.results["errors"]["class_known"].values()) == 2
     assert "blacklist" not in caplog.text

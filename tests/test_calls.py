@@ -46,8 +46,10 @@ def die() -> None:
 def calls() -> Iterator[Calls[Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "7")
+        patch.delenv("MKL_NUM_THREADS", raising=False)
         made: Calls[Any] = Calls(2)
         assert os.environ["OMP_NUM_THREADS"] == "7"
+        assert "MKL_NUM_THREADS" not in os.environ
     yield made
     made.close()
 
@@ -63,6 +65,13 @@ def test_answers_come_in_the_order_of_the_calls(calls: Calls[Any]) -> None:
     places = {place for _, place, _ in answers}
     assert os.getpid() not in places
     assert {threads for _, _, threads in answers} == {"1"}
+
+
+def test_an_answer_comes_once_though_the_others_are_asked_for_later(calls: Calls[Any]) -> None:
+    for number in range(3):
+        calls.add(late_and_doubled, number)
+    first = next(calls.answers(all=True))
+    assert [answer[0] for answer in (first, *calls.answers(all=True))] == [0, 2, 4]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks of a fresh process")

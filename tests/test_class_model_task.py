@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from markdown import markdown
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
-from callbacks import ClassModels, MeanImage, class_model_store
+from callbacks import ClassModels, MeanImage, class_model_pages, class_model_store
 from callbacks.class_model_pages import class_model_table
 from callbacks.mean_image import load_mean_image
 from deepinside.attribution.scores import SCORES
@@ -29,10 +31,12 @@ from deepinside.config.options import options
 from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
 from deepinside.data.source import open_split
+from deepinside.data.views import UNREADABLE
 from deepinside.errors import UserError
 from deepinside.files import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
+from deepinside.progress import Bar
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*predict returned None.*")
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +61,7 @@ def quiet_trainer(folder: Path, callback: Any) -> Trainer:
 
 
 def find(folder: Path, classes: list[int], net: ConvNet | None = None, **options: Any) -> ClassModels:
-    settings = {name: options.pop(name) for name in list(options) if name not in ("mean_image", "judge")}
+    settings = {name: options.pop(name) for name in list(options) if name not in ("mean_image", "judge", "progress")}
     callback = ClassModels(ClassModelsConfig(**(QUICK | settings)), classes, folder, **options)
     batches = DataLoader(torch.tensor(classes), batch_size=5)
     quiet_trainer(folder, callback).predict(Classifier(net or convnet()), batches, return_predictions=False)
@@ -112,6 +116,20 @@ def test_a_killed_run_goes_on_with_what_is_missing(
     assert resumed.results == find(tmp_path / "fresh", list(range(10))).results
 
 
+def test_progress_counts_what_was_kept_and_ends_with_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes, twice with a comparison."""
+    told, close = [], Bar.close
+
+    def closes(bar: Bar) -> None:
+        told.append((bar.total, bar.skipped, round(bar.done, 6)))
+        close(bar)
+
+    monkeypatch.setattr(Bar, "close", closes)
+    for classes in ([0, 1], [0, 1, 2]):
+        find(tmp_path, classes, compare="softmax", progress=True)
+    assert told == [(4, 0, 4), (6, 4, 6)]
+
+
 def test_other_settings_make_it_anew(tmp_path: Path, counted: list[int]) -> None:
     find(tmp_path, [1, 2])
     find(tmp_path, [2])
@@ -128,6 +146,7 @@ def test_the_fingerprint_knows_everything_a_class_model_depends_on() -> None:
     changes += [{"net": convnet(1)}]
     assert len({of(), *(of(**change) for change in changes)}) == 1 + len(changes)
     assert of() == of(count=3, every=2, judge="x.pt", compare="softmax", mean_image="y.pt")
+    assert of() == of(objective="softmax"), "what a comparison found is taken: the file's name tells them apart"
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half a file", None])
@@ -170,8 +189,37 @@ def test_judge_comparison_and_what_is_shown(tmp_path: Path) -> None:
     for tag, count in (("sheet", 1), ("traces", 1), ("objectives", 1), ("pictures", 2), ("films", 2)):
         assert len(logged.Images(f"class_models/{tag}")) == count
     text = logged.Tensors("class_models/table/text_summary")[0].tensor_proto.string_val[0].decode()
-    assert "| heart |" in text
+    page = markdown(text, extensions=["tables"])  # as TensorBoard does
+    cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in page.split("<tr>")[1:]]
+    assert [row[0] for row in cells] == ["class", "heart", "square"]
+    assert cells[0][:5] == ["class", "S_c", "P_c", "||I||", "steps"]
+    assert {len(row) for row in cells} == {13}
+    for tag in ("pictures", "films"):
+        assert [event.step for event in logged.Images(f"class_models/{tag}")] == [7, 2], "the slider's are the classes"
     assert "softmax P_c" in text
+
+
+def test_many_class_models_are_shown_on_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[str]] = []
+    real = class_model_pages.draw_traces
+
+    def spy(traces: Any) -> Any:
+        drawn.append([name for name, _ in traces])
+        return real(traces)
+
+    monkeypatch.setattr(class_model_pages, "draw_traces", spy)
+    for name, number in (("PAGE", 2), ("TRACED", 2), ("ROWS", 2)):
+        monkeypatch.setattr(class_model_pages, name, number)
+    results = find(tmp_path, [0, 4, 8], frames=0, compare="softmax").results
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        *("sheet_00.png", "sheet_01.png", "traces.png", "objectives.png")
+    }
+    assert not (tmp_path / "films").exists()
+    assert drawn == [["disc", "star"]]
+    with Image.open(tmp_path / "objectives.png") as pairs, Image.open(tmp_path / "pictures/0000_disc.png") as tile:
+        assert pairs.width >= 4 * tile.width, "both of two classes"
+    table = class_model_table(results)
+    assert (table.title, table.row_count) == ("3 class models, the first 2; metrics.json has all", 2)
 
 
 def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
@@ -187,6 +235,59 @@ def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
     kept = find(tmp_path / "analysis", [5, 9], net)
     assert kept.results == callback.results
+
+
+def test_a_class_model_has_the_traces_of_its_own_ascent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the steps that it took, and ending where it is."""
+    seen: list[Any] = []
+    real = class_model_store.optimise_class_models
+
+    def spy(*arguments: Any, **options: Any) -> Any:
+        seen.append(real(*arguments, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(class_model_store, "optimise_class_models", spy)
+    settings = ClassModelsConfig(steps=40, lr=0.5, tolerance=0.05, patience=1, jitter=0)
+    found = class_model_store.find_class_models(convnet(), [3, 0, 8], settings)
+    [models] = seen
+    taken = models.steps.tolist()
+    assert [item.traces.shape[1] for item in found] == taken
+    assert min(taken) < max(taken), "else nothing is told apart"
+    for i, item in enumerate(found):
+        scores, posteriors, norms = item.traces
+        assert torch.equal(scores, models.scores[: taken[i], i])
+        assert torch.equal(posteriors, models.posteriors[: taken[i], i])
+        torch.testing.assert_close(norms.square(), models.squared_norms[: taken[i], i])
+        assert item.norm == pytest.approx(float(models.images[i].norm()), rel=1e-4)
+
+
+@pytest.mark.parametrize("changed", ["score", "posterior", "norm"])
+def test_a_class_model_with_a_number_that_is_none_has_diverged(changed: str) -> None:
+    image = torch.zeros(3, 8, 8).half()
+    found = class_model_store.Found(4, "score", image, 1.0, 0.5, 2.0, False, torch.zeros(3, 5), image[None])
+    assert found.finite
+    assert not replace(found, **{changed: float("nan")}).finite  # type: ignore[arg-type]
+
+
+def test_a_judge_draws_no_random_numbers() -> None:
+    """One that comes in training mode; a picture of another size than its own is resized."""
+    judge, image = convnet(), torch.randn(3, 64, 64).half()
+    judge.net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10)).train()
+    judge.preprocessing = Preprocessing((0.5,) * 3, (0.25,) * 3, 35, 32)
+    found = class_model_store.Found(3, "score", image, 0.0, 0.0, 0.0, False, torch.zeros(3, 1), image[None])
+    known = convnet()
+    one, other = (class_model_store.judge_pictures(judge.train(), known, [found], (0.5,) * 3) for _ in range(2))
+    assert one == other
+
+
+def test_what_begins_at_an_earlier_one_has_the_full_penalty() -> None:
+    def image(ramp: float, start: torch.Tensor | None) -> torch.Tensor:
+        settings = ClassModelsConfig(**(QUICK | {"ramp": ramp, "lam": 0.01}))  # type: ignore[arg-type]
+        return class_model_store.find_class_models(convnet(), [0], settings, start=start)[0].image
+
+    start = torch.full((1, 3, 64, 64), 20.0)
+    assert not torch.equal(image(1.0, None), image(0.0, None))
+    assert torch.equal(image(1.0, start), image(0.0, start))
 
 
 def test_a_judge_that_does_not_know_a_class_is_told(tmp_path: Path) -> None:
@@ -229,6 +330,8 @@ def test_frames_of_a_film_say_where_they_were_seen() -> None:
     assert found.film_titles(48) == ["zero image", "step 3", "step 12", "step 27", "step 30"]
     assert replace(found, frames=frames + 1).film_titles(30) == ["noise", "step 2", "step 8", "step 17", "step 30"]
     assert replace(found, frames=frames[:1]).film_titles(30) == ["step 30"]
+    early = replace(found, traces=traces[:, :20])
+    assert early.film_titles(48) == ["zero image", "step 3", "step 12", "step 20", "step 20"]
     few = replace(found, traces=traces[:, :6])  # of the frames after 0, 0, 2 and 3 steps one is not kept
     assert few.film_titles(6) == ["zero image", "step 2", "step 3", "step 6", "step 6"]
 
@@ -257,6 +360,8 @@ def test_a_class_without_gradient_is_flagged(tmp_path: Path) -> None:
     assert [line["no_gradient"] for line in results] == [False, True]
     table = class_model_table(results)
     assert list(table.columns[0].cells) == ["disc", "ring (no gradient)"]
+    with Image.open(tmp_path / "pictures" / "0001_ring.png") as picture:
+        assert picture.text["Description"].startswith("ring   no gradient, S = ")  # type: ignore[attr-defined]
     assert find(tmp_path, [1], net).results == results[1:]
 
 
@@ -360,14 +465,23 @@ def test_a_file_that_is_no_mean_image(tmp_path: Path) -> None:
 
 
 def test_unreadable_pictures_are_not_averaged(tmp_path: Path) -> None:
+    """One of unknown class is; what an earlier call has seen is no part of the mean."""
     callback = MeanImage(tmp_path / "mean_image.pt", tmp_path)
-    images, labels = torch.rand(3, 3, 64, 64), torch.tensor([1, -100, 2])
+    images, labels = torch.rand(3, 3, 64, 64), torch.tensor([1, UNREADABLE, -1])
     images = (images * 255).round() / 255
 
-    batches = DataLoader([{"image": i, "label": k} for i, k in zip(images, labels, strict=True)], batch_size=2)  # type: ignore[arg-type]
-    quiet_trainer(tmp_path, callback).predict(Classifier(convnet()), batches, return_predictions=False)
+    def find(number: int) -> None:
+        rows = [{"image": i, "label": k} for i, k in zip(images[:number], labels[:number], strict=True)]
+        batches = DataLoader(rows, batch_size=2)  # type: ignore[arg-type]
+        quiet_trainer(tmp_path, callback).predict(Classifier(convnet()), batches, return_predictions=False)
+
+    for number in (1, 3):
+        find(number)
     torch.testing.assert_close(load_mean_image(tmp_path / "mean_image.pt", 64), images[[0, 2]].mean(0))
     assert callback.results["images"] == 2
+    labels[:] = UNREADABLE
+    with pytest.raises(UserError, match="task=mean_image: no training picture could be read"):
+        find(3)
     with pytest.raises(
         UserError, match=r"is \(3, 64, 64\), the ConvNet's crop is \(3, 32, 32\): task=mean_image makes"
     ) as caught:

@@ -4,15 +4,23 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
+from deepinside.compare import Shown
+from deepinside.compare.disagreement import Disagreement
 from deepinside.launch import run_script
+from deepinside.plots import TILE, draw_boxes, draw_strip, heat, overlay
 from deepinside.progress import Bar
+from deepinside.tasks.side_by_side import draw_class_models, draw_pictures
+from deepinside.tiles import sheet
 
 from .comparable_runs import record, write_run
 
@@ -103,10 +111,12 @@ def test_the_report_is_whole(analyse: Script, runs: str, tmp_path: Path) -> None
 
 def test_the_verdict_needs_both_interval_and_test(analyse: Script, tmp_path: Path) -> None:
     """Of 40 pictures five lost: the interval lies above 0, but p = 2 / 2^5; with six p = 2 / 2^6."""
-    for name, lost in (("a", 0), ("b", 5), ("c", 6)):
+    for name, lost in (("a", 0), ("b", 5), ("c", 6), ("d", 10), ("e", 20)):
         write_run(tmp_path / name, [record(i, right=i >= lost) for i in range(40)])
-    runs = f"runs={tmp_path}/a,{tmp_path}/b,{tmp_path}/c"
-    analyse("task=compare", runs, f"out={tmp_path / 'compared'}")
+    runs = f"runs={','.join(str(tmp_path / name) for name in 'abcde')}"
+    said = analyse("task=compare", runs, f"out={tmp_path / 'compared'}")
+    rows = [line.split("│") for line in said.splitlines() if "classification top-1 error" in line]
+    assert [row[5].strip() for row in rows] == ["0.062", "0.031", "0.002", "<0.0001"]
     page = (tmp_path / "compared" / "report.html").read_text()
     assert "<b>no clear difference</b> 0.0 → 12.5, p = 0.062" in page
     assert "<b>worse</b> 0.0 → 15.0, p = 0.031" in page
@@ -138,6 +148,16 @@ def test_runs_of_several_seeds_are_recipes(analyse: Script, tmp_path: Path) -> N
     assert "| 25.0 ±7.1 | 45.0 ±7.1 |" in text.tensor_proto.string_val[0].decode()
 
 
+def test_centre_boxes_that_differ_are_both_told(analyse: Script, runs: str, tmp_path: Path) -> None:
+    file = tmp_path / "runs" / "b" / "metrics.json"
+    centre = {"baselines": {"centre_box": {"top1_error": 0.25, "gt_known_accuracy": 0.5}}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | centre))
+    said = analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}")
+    rows = [line.split("│") for line in said.splitlines()]
+    told = {row[1].strip(): row[8].strip() for row in rows if len(row) > 8}
+    assert (told["localisation top-1 error"], told["GT-known"]) == ("50.0 / 25.0", "50.0")
+
+
 def test_tensorboard_lays_the_curves_over_each_other(analyse: Script, runs: str, tmp_path: Path) -> None:
     out = tmp_path / "compared"
     analyse("task=compare", f"runs={runs}", f"out={out}")
@@ -145,7 +165,10 @@ def test_tensorboard_lays_the_curves_over_each_other(analyse: Script, runs: str,
     assert set(events.Tags()["images"]) == {"compare/pictures", "compare/class_models"}
     assert set(events.Tags()["tensors"]) == {"compare/settings/text_summary", "compare/b/text_summary"}
     [text] = events.Tensors("compare/b/text_summary")
-    assert "| mean IoU | 100.0 |" in text.tensor_proto.string_val[0].decode()
+    words = text.tensor_proto.string_val[0].decode()
+    assert words.startswith("b (this) against a (first), 8 pictures\n")
+    assert "| localisation top-1 error | 0.0 | 25.0 |" in words
+    assert "| mean IoU | 100.0 |" in words
     for slope, label in enumerate("ab"):
         [*points] = EventAccumulator(str(out / "curves" / label)).Reload().Scalars("train/loss")
         assert [point.value for point in points] == [0, slope, 2 * slope]
@@ -220,6 +243,9 @@ def test_runs_that_kept_nothing(analyse: Script, tmp_path: Path, monkeypatch: py
     assert "no setting differs" in said
     assert "b (this) against a (first), 4 pictures" in said
     assert "c (this) against a (first), 4 pictures" in said
+    rows = [line.split("│") for line in said.splitlines() if "classification top-1 error" in line]
+    told = [[row[2].strip(), row[3].strip(), row[4].split()[0]] for row in rows]
+    assert told == [["0.0", "0.0", "+0.0"], ["0.0", "100.0", "+100.0"]]
     out = tmp_path / "runs" / "compare_a_b_c"
     assert json.loads((out / "comparison.json").read_text())["agreement"] == [
         {"run": "b", "images": 0},
@@ -244,15 +270,65 @@ def test_one_of_two_runs_kept_nothing_or_one(kept: int, analyse: Script, tmp_pat
 
 def test_maps_that_differ(analyse: Script, runs: str, tmp_path: Path) -> None:
     """A map turned upside down is still like itself, less so."""
-    from PIL import Image
-
     kept = tmp_path / "runs" / "b" / "localisation" / "kept"
     ramp = np.tile(np.linspace(0, 255, 25)[:, None], (1, 30)).astype(np.uint8)
     Image.fromarray(ramp).save(tmp_path / "runs" / "a" / "localisation" / "kept" / "0_map.png")
     Image.fromarray(ramp[::-1]).save(kept / "0_map.png")
-    analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}")
+    said = analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}")
     page = (tmp_path / "compared" / "report.html").read_text()
     assert "picture_0, maps agree -1.00" in page
+    [agreement] = json.loads((tmp_path / "compared" / "comparison.json").read_text())["agreement"]
+    assert agreement["spearman"][0] == pytest.approx((5 - 1) / 6, abs=0.001)
+    assert 0.8 < agreement["ssim"][0] < 0.9
+    assert f"6 pictures: Spearman 0.67 [0.00, 1.00], SSIM {agreement['ssim'][0]:.2f} [" in said
+
+
+def test_blank_maps_are_like_none(analyse: Script, runs: str, tmp_path: Path) -> None:
+    Image.new("L", (30, 25)).save(tmp_path / "runs" / "b" / "localisation" / "kept" / "3_map.png")
+    analyse("task=compare", f"runs={runs}", f"out={tmp_path / 'compared'}")
+    found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert [one["images"] for one in found["agreement"]] == [5]
+
+
+def test_maps_that_the_first_run_lacks_are_compared_with_none(analyse: Script, tmp_path: Path) -> None:
+    for name, kept in (("a", 1), ("b", 3)):
+        write_run(tmp_path / name, [record(i) for i in range(4)], kept=kept)
+    analyse("task=compare", f"runs={tmp_path}/a,{tmp_path}/b", f"out={tmp_path / 'compared'}")
+    found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert found["agreement"] == [{"run": "b", "images": 1}]
+
+
+def test_pictures_are_drawn_with_each_runs_map_and_box(tmp_path: Path) -> None:
+    """At half the size that the boxes are of: the map over the picture where one was kept, the true box, the run's."""
+    photo, heat_map = tmp_path / "photo.png", tmp_path / "map.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(photo)
+    Image.fromarray(np.arange(750, dtype=np.uint8).reshape(25, 30)).save(heat_map)
+    records = [record(0, shift=30), record(0, right=False), record(0, guesses=[], known_box=None)]
+    found = Disagreement(0, "picture_0", "goose", [True] * 3, [1.0] * 3, 1.0)
+    shown = Shown(found, records, photo, [heat_map, None, None], [None, None])
+    [values] = torch.from_numpy(np.array(Image.open(heat_map).resize((60, 50), Image.Resampling.BILINEAR)))[None]
+    truth, moved = torch.tensor([[10.0, 10, 30, 30]]), torch.tensor([[25.0, 10, 45, 30]])
+    columns = [
+        ("goose: picture_0", pixels),
+        ("a: goose", np.array(draw_boxes(overlay(pixels, heat(values.float() / 255)), truth, moved))),
+        ("b: other", np.array(draw_boxes(pixels, truth, truth))),
+        ("c", np.array(draw_boxes(pixels, truth, None))),
+    ]
+    drawn = draw_pictures("abc", [shown, replace(shown, photo=tmp_path / "absent.png")])
+    assert drawn is not None
+    assert drawn.tobytes() == sheet([draw_strip(columns, "", TILE)], 1).tobytes()
+    assert draw_pictures("abc", [replace(shown, photo=heat_map.with_name("absent.png"))]) is None
+
+
+def test_class_models_that_a_run_lacks_are_blank(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 60), (120, 60, 60)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    drawn = draw_class_models("ab", {"n01": [tmp_path / "a.png", tmp_path / "b.png"]})
+    assert drawn is not None
+    columns = [("a", np.array(Image.open(tmp_path / "a.png"))), ("b", np.full((60, 40, 3), 255, np.uint8))]
+    assert drawn.tobytes() == sheet([draw_strip(columns, "", 60)], 1).tobytes()
+    assert draw_class_models("ab", {"n01": [None, tmp_path / "b.png"]}) is None
 
 
 @pytest.mark.parametrize(

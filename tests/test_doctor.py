@@ -317,6 +317,18 @@ def test_weights_are_loaded_or_said_to_be_wrong(tmp_path: Path, monkeypatch: pyt
         check_names(model)
 
 
+@pytest.mark.parametrize("state", ["ok", "warn", "blocks"])
+def test_only_what_blocks_fails_the_task(
+    state: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever it is of."""
+    monkeypatch.setattr("deepinside.tasks.doctor.check_machine", lambda _: [Finding("disk", "little", state)])
+    monkeypatch.setattr("deepinside.tasks.doctor.check_weights", lambda *_: [])
+    assert examine(load_config(AnalyseConfig, ["task=doctor"], ROOT / "configs")) == (state != "blocks")
+    told = {"ok": "2 ok, 0 to know, 0", "warn": "1 ok, 1 to know, 0", "blocks": "1 ok, 0 to know, 1"}
+    assert capsys.readouterr().out.endswith(f"{told[state]} in the way\n")
+
+
 def test_the_task_prints_one_table_and_ends_with_its_code(tmp_path: Path) -> None:
     root, out = trees.official(tmp_path / "tree"), tmp_path / "out"
     shutil.rmtree(root / VAL)

@@ -14,7 +14,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from callbacks import ClassModels, FoundBoxes, Localisation, Pictures, Randomisation, Relation, SaliencyMaps
+from callbacks import (
+    ClassModels,
+    FoundBoxes,
+    Localisation,
+    Pictures,
+    Randomisation,
+    Relation,
+    SaliencyMaps,
+    spread,
+)
 from callbacks.subject import convnet_of
 from deepinside.config import ClassModelsConfig, LocalisationConfig, SaliencyConfig, SanityConfig
 from deepinside.errors import UserError
@@ -128,6 +137,7 @@ def test_the_convnet_around_it_is_the_module() -> None:
     assert module.train().training
     convnet_of(module, known)
     assert all(m.training for m in module.modules())
+    assert int(module.body[1].num_batches_tracked) == 0, "BatchNorm has not seen the pass that counts the scores"
 
 
 @pytest.mark.parametrize("callback", [SaliencyMaps, ClassModels, Localisation])
@@ -147,7 +157,8 @@ def test_missing_pictures_are_asked_for(tmp_path: Path, callback: type[Any]) -> 
         (lambda: Localisation(pictures=pictures(boxes=None)), "needs the objects' boxes"),
         (lambda: Localisation(pictures=pictures(boxes=[torch.zeros(0, 4)] * 12)), "needs the objects' boxes"),
         (lambda: Localisation(pictures=pictures(labels=torch.full((12,), -1))), "all labels of Pictures are unknown"),
-        (lambda: ClassModels(classes=[7], pictures=pictures()), "class 7 of Untouched, which gives 4 scores: 0 to 3"),
+        (lambda: ClassModels(classes=[4], pictures=pictures()), "class 4 of Untouched, which gives 4 scores: 0 to 3"),
+        (lambda: ClassModels(classes=[-1], pictures=pictures()), "class -1 of Untouched, which gives 4 scores: 0 to 3"),
         (lambda: SaliencyMaps(pictures=pictures(class_names=("a", "b"))), "gives 4 scores"),
         (lambda: Randomisation(pictures=pictures(class_names=("a", "b"))), "gives 4 scores"),
     ],
@@ -198,6 +209,7 @@ def test_predict_is_left_to_the_module(tmp_path: Path, folder: str | None) -> No
     scores = trainer(tmp_path, watchers).predict(module, loader())
     assert [tuple(batch.shape) for batch in scores or ()] == [(4, 4)] * 3  # type: ignore[union-attr]
     assert watchers[0].results == []
+    assert [row["index"] for row in watchers[1].results] == spread(1, 12)
     assert not (tmp_path / "kept" / "c").exists()
 
 
@@ -336,7 +348,9 @@ def test_nets_of_another_precision(tmp_path: Path, precision: str) -> None:
     ("changes", "words"),
     [
         ({"images": torch.rand(12, 1, 32, 32)}, r"images must be \(N, 3, H, W\)"),
-        ({"images": torch.randn(12, 3, 32, 32)}, "uint8 or in"),
+        ({"images": torch.rand(12, 3, 32, 32) * 2 - 1}, "uint8 or in"),
+        ({"images": torch.rand(12, 3, 32, 32) * 2}, "uint8 or in"),
+        ({"labels": torch.zeros(12)}, "as many class indices"),
         ({"labels": torch.zeros(3, dtype=torch.int64)}, "as many class indices"),
         ({"mean": (0.5,)}, "3 numbers each"),
         ({"std": (0.5, 0.5, 0.0)}, "std above 0"),
@@ -363,6 +377,26 @@ def test_a_box_for_each_picture_may_be_one_tensor() -> None:
     assert pictures(boxes=torch.tensor([[[4.0, 4.0, 20.0, 24.0]]] * 12)).picture(3).boxes.tolist() == [[4, 4, 20, 24]]
 
 
+def test_a_box_may_be_one_pixel_but_not_a_share() -> None:
+    one = [torch.tensor([[0.0, 0.0, 1.0, 2.0]])] * 12
+    assert pictures(boxes=one).picture(0).boxes.tolist() == [[0, 0, 1, 2]]
+    with pytest.raises(UserError, match="boxes are in pixels, not in shares"):
+        pictures(boxes=[torch.tensor([[0.0, 0.0, 1.0, 1.0]])] * 12)
+
+
+def test_pictures_that_are_wider_than_high() -> None:
+    """Boxes may reach as far as the picture does; floats become the nearest bytes; the net sees squares."""
+    images = torch.full((2, 3, 24, 40), 0.999)
+    boxes = [torch.tensor([[4.0, 4.0, 40.0, 24.0]])] * 2
+    known = pictures(images=images, labels=torch.zeros(2, dtype=torch.int64), boxes=boxes)
+    picture = known.picture(1)
+    assert (picture.size, picture.index, picture.name, int(picture.frame.min())) == ((24, 40), 1, "00001", 255)
+    convnet = convnet_of(MyModule(), known)
+    assert (convnet.preprocessing.resize, convnet.preprocessing.crop) == (24, 24)
+    with pytest.raises(UserError, match=r"boxes\[0\] reaches out of its picture, 40 wide and 24 high"):
+        pictures(images=images, labels=known.labels, boxes=[torch.tensor([[4.0, 4.0, 20.0, 40.0]])] * 2)
+
+
 def test_what_needs_a_classifier_says_so(tmp_path: Path) -> None:
     for watcher in (Relation(tmp_path), FoundBoxes(LocalisationConfig(), tmp_path)):
         with pytest.raises(UserError, match=rf"{type(watcher).__name__} works on deepinside's Classifier alone"):
@@ -373,8 +407,8 @@ def test_modules_that_give_no_scores() -> None:
     module = MyModule()
     with pytest.raises(UserError, match="gives 4 scores, but there are 2 class_names"):
         convnet_of(module, pictures(class_names=("ant", "bee")))
-    with pytest.raises(UserError, match="gives 4 scores, so labels are 0 to 3, not 7"):
-        convnet_of(module, pictures(labels=torch.full((12,), 7)))
+    with pytest.raises(UserError, match="gives 4 scores, so labels are 0 to 3, not 4"):
+        convnet_of(module, pictures(labels=torch.full((12,), 4)))
     module.body = nn.Sequential(nn.Conv2d(3, 8, 5))
     with pytest.raises(UserError, match=r"must give class scores \(N, C\)"):
         convnet_of(module, pictures())

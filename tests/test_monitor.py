@@ -1,5 +1,6 @@
 """When looks are made, what they cost, what survives a resume, what several processes log."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,10 +25,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.tensorboard import SummaryWriter
 
+import callbacks.film_strips
 import callbacks.monitor
 from callbacks import ClassModels, Pictures, SaliencyMaps
 from callbacks.class_model_store import Found
-from callbacks.film_strips import COLUMNS, Looks, columns
+from callbacks.film_strips import COLUMNS, Looks, columns, show_strips, shrink
 from callbacks.monitor import Monitor
 from callbacks.saliency_maps import drift
 from deepinside.config import ClassModelsConfig, SaliencyConfig, TrainerConfig
@@ -131,7 +134,32 @@ def test_a_budget_holds_its_figure(
     assert logged[-1].value == pytest.approx(share, rel=1e-3)
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("w: a look takes")]
     assert 1 <= len(told) <= 6
-    assert f"{seconds:.1f} s" in told[0]
+    period = math.ceil(round(seconds / budget, 6))
+    told_first = f"w: a look takes {seconds:.1f} s: one every {period} steps is {100 * budget:g}% of the training time"
+    assert told[0] == told_first
+
+
+def test_the_period_is_told_where_it_is_another(
+    tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of looks that are cheap from the first; where they become so, that the wished period is kept again."""
+    watcher = Watcher("w", clock, 0.1, 2, "epochs", 0.5)
+    trainer(tmp_path / "a", [watcher], max_epochs=3).fit(Net(clock), loader(4))
+    assert watcher.seen == [4, 12]
+    assert capsys.readouterr().out == ""
+
+    class Quicker(Watcher):
+        def look(self, trainer: Trainer, module: LightningModule) -> None:
+            super().look(trainer, module)
+            self.seconds = 0.1
+
+    quicker = Quicker("q", clock, 16.0, 2, "epochs", 0.5)
+    trainer(tmp_path / "b", [quicker], max_epochs=17).fit(Net(clock), loader(4))
+    assert quicker.seen[0] == 4
+    assert [line.split(" is ")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "q: a look takes 16.0 s: one every 8 epochs",
+        "q: a look takes 0.1 s: one every 2 epochs",
+    ]
 
 
 def test_without_a_budget_every_period_is_kept(
@@ -277,6 +305,7 @@ def test_every_training_has_its_first_look(tmp_path: Path, clock: Clock) -> None
         at = trainer(tmp_path / fold, [watcher], max_epochs=3)
         at.fit(Net(clock), loader(4))
         assert watcher.seen == [4]
+        trainer(tmp_path / "test", [watcher]).test(Net(), loader(1), verbose=False)  # no training
         assert (watcher.looks, watcher.spent, watcher.trained) == (1, 2.0, 12.0)
         watcher.seen.clear()
     at.fit_loop.max_epochs = 12  # type: ignore[assignment]
@@ -299,6 +328,21 @@ def test_a_resumed_training_counts_what_the_checkpoint_knows(tmp_path: Path, clo
     )
     assert watcher.seen == []
     assert (watcher.looks, watcher.spent, watcher.trained) == (1, 2.0, 12.0)
+
+
+def test_checkpoints_that_do_not_know_the_last_look_have_none_to_make_up(tmp_path: Path, clock: Clock) -> None:
+    """Those of earlier versions."""
+    part = trainer(tmp_path, [Watcher("w", clock, 1.0, 1, "epochs", None)], max_epochs=2)
+    part.fit(Net(clock), loader(4))
+    part.save_checkpoint(tmp_path / "last.ckpt")
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    del content["callbacks"]["w"]["looked_at"]
+    torch.save(content, tmp_path / "last.ckpt")
+    watcher = Watcher("w", clock, 1.0, 1, "epochs", None)
+    trainer(tmp_path, [watcher], max_epochs=3).fit(
+        Net(clock), loader(4), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True
+    )
+    assert watcher.seen == [12]
 
 
 class Killed(Callback):
@@ -473,10 +517,58 @@ def test_the_films_last_column_tells_where_it_began(tmp_path: Path, warm: bool, 
 
 def test_many_looks_are_shown_by_some(tmp_path: Path) -> None:
     assert columns(range(5)) == [0, 1, 2, 3, 4]
+    assert columns(range(COLUMNS)) == list(range(COLUMNS))
+    assert len(columns(range(COLUMNS + 1))) == COLUMNS
     some = columns(range(0, 1000, 10))
     assert (len(some), some[0], some[-1]) == (COLUMNS, 0, 990)
     assert some == sorted(set(some))
     assert max(np.diff(some)) <= 2 * min(np.diff(some))
+
+
+@pytest.mark.parametrize("name", [None, "looks"])
+def test_looks_are_forgotten_in_memory_and_in_files(tmp_path: Path, name: str | None) -> None:
+    looks = Looks(tmp_path / name if name else None)
+    arrays = {"0": np.ones((2, 2), np.float16)}
+    for step in (3, 6, 9):
+        looks.add(at_step(step), f"step {step}", arrays)
+    looks.forget_after(6, at_step(6))
+    assert looks.steps() == [3, 6]
+    looks.forget_before(6, at_step(6))
+    assert looks.steps() == [6]
+    title, found = looks.read(6)
+    assert (title, [*found]) == ("step 6", ["0"])
+    assert np.array_equal(found["0"], arrays["0"])
+
+
+def at_step(step: int) -> Any:
+    return SimpleNamespace(global_step=step, is_global_zero=True, loggers=[])
+
+
+def test_a_strip_begins_with_its_picture_and_has_the_looks_that_saw_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {}
+    monkeypatch.setattr(
+        callbacks.film_strips,
+        "draw_strip",
+        lambda columns, caption: drawn.update({caption: [title for title, _ in columns]}) or Image.new("RGB", (8, 8)),
+    )
+    looks, one = Looks(None), np.ones((2, 2), np.float16)
+    looks.add(at_step(1), "epoch 1", {"a": one})
+    looks.add(at_step(2), "epoch 2", {"a": one, "b": one})
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    captions, first = {"a": ("0_a", "of a"), "b": ("1_b", "of b")}, {"a": ("picture", pixels)}
+    show_strips(at_step(2), looks, "films", tmp_path, captions, lambda _: pixels, first)
+    assert drawn == {"of a": ["picture", "epoch 1", "epoch 2"], "of b": ["epoch 2"]}
+    assert {file.name for file in tmp_path.iterdir()} == {"0_a.png", "1_b.png"}
+
+
+def test_what_is_kept_is_no_larger_than_is_shown() -> None:
+    assert shrink(torch.rand(3, 60, 300), 100).shape == (3, 20, 100)
+    assert shrink(torch.rand(5, 3, 300, 60), 100).shape == (5, 3, 100, 20)
+    assert shrink(torch.zeros(0, 3, 60, 300), 100).shape == (0, 3, 20, 100)
+    assert shrink(torch.rand(3, 2, 400), 100).shape == (3, 1, 100)
+    assert shrink(small := torch.rand(3, 50, 100), 100) is small
 
 
 def test_half_a_look_is_no_look(tmp_path: Path) -> None:

@@ -134,6 +134,70 @@ def test_an_epoch_tells_only_numbers_of_its_own(tmp_path: Path, capsys: pytest.C
     assert told == [["train/loss 1.0000"], ["train/loss 2.0000", "val/loss 2.0000"], ["train/loss 3.0000"]]
 
 
+class Timed(Validated):
+    """A step takes ten seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.clock.now += 10
+        return super().training_step(batch, batch_idx)
+
+
+def test_an_epoch_tells_the_time_left(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the steps to come, by the pace of this run: not of the steps that an earlier one took."""
+    monkeypatch.setattr(sys.modules["callbacks.progress"], "time", clock)
+    batches = DataLoader(torch.ones(2, 1))  # type: ignore[arg-type]
+
+    def fit(epochs: int, checkpoint: str | None = None) -> list[str]:
+        settings = TrainerConfig(accelerator="cpu", max_epochs=epochs, log_every_n_steps=1)
+        trainer = make_trainer(settings, tmp_path, trainer_progress(True), own_samplers=False)
+        trainer.fit(Timed(clock), batches, batches, ckpt_path=checkpoint, weights_only=True)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        lines = [line.split("  ") for line in capsys.readouterr().out.splitlines() if "train/loss" in line]
+        return [f"{line[0]}: {line[-1]}" for line in lines]
+
+    assert fit(3) == ["epoch 1/3: 20 s, about 40 s left", "epoch 2/3: 40 s, about 20 s left", "epoch 3/3: 60 s"]
+    clock.now += 1000
+    assert fit(6, str(tmp_path / "last.ckpt"))[:2] == [
+        "epoch 4/6: 20 s, about 40 s left",
+        "epoch 5/6: 40 s, about 20 s left",
+    ]
+
+
+def test_bars_tell_all_batches_and_end_with_an_error(tmp_path: Path) -> None:
+    """The check before training takes fewer validation batches; a validation lies within an epoch."""
+    told = []
+
+    class Broken(Validated):
+        def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+            told.append([(bar.what, bar.total, bar.done) for bar in progress.Bar._open])
+            if not self.trainer.sanity_checking and batch_idx == 1:
+                raise RuntimeError("broken")
+
+    rows = DataLoader(torch.ones(5, 1))  # type: ignore[arg-type]
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        num_sanity_val_steps=2,
+        callbacks=trainer_progress(True),
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with pytest.raises(RuntimeError, match="broken"):
+        trainer.fit(Broken(), rows, rows)
+    assert told[:2] == [[("validation", 2, 0)], [("validation", 2, 1)]]
+    assert told[2:] == [[("epoch 1 of 2", 5, 5), ("validation", 5, done)] for done in (0, 1)]
+    assert progress.Bar._open == []
+
+
 def test_what_others_do_with_a_batch_counts_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A callback behind the progress, at the end of the first, second and third batch: none, one and two are done; and
     half a batch more when it says so."""

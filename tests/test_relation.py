@@ -15,7 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from callbacks import Relation, spread
-from callbacks.relation import relation_table
+from callbacks import relation as relation_callback
+from callbacks.relation import METHODS, MOST_ROWS, compare_explicit, explicit, relate, relation_table
 from deepinside.attribution.deconvnet import deconvnet
 from deepinside.attribution.relation import LayerRelation, relation, relative_difference, summarise
 from deepinside.attribution.saliency import saliency
@@ -23,13 +24,17 @@ from deepinside.classifier import Classifier
 from deepinside.config import DataConfig, TrainerConfig
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.module import PictureData
+from deepinside.data.picture import Classes
 from deepinside.data.shapes import Shapes
+from deepinside.data.transforms import centre_crop
+from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.launch import make_trainer
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.models.simonyan2013 import simonyan2013
-from deepinside.plots import signed_grey
+from deepinside.plots import draw_reconstructions, signed_grey
+from deepinside.words import scored
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = torch.tensor([1, 3])
@@ -347,7 +352,8 @@ def test_the_callback_writes_what_it_found(tmp_path: Path) -> None:
     data = PictureData(DataConfig(batch_size=4, workers=0), convnet, val=ChosenPictures(SHAPES, spread(3, len(SHAPES))))
     settings = TrainerConfig(accelerator="cpu", devices=1, enable_progress_bar=False)
     trainer = make_trainer(settings, tmp_path, [callback], own_samplers=True)
-    trainer.predict(Classifier(convnet), data, return_predictions=False)
+    for _ in range(2):  # what it found before is no part of it
+        trainer.predict(Classifier(convnet), data, return_predictions=False)
     written = json.loads((tmp_path / "relation.json").read_text())
     assert written == callback.results
     assert [row["kind"] for row in written["layers"]][:3] == ["convolution", "ReLU", "max-pool"]
@@ -355,13 +361,72 @@ def test_the_callback_writes_what_it_found(tmp_path: Path) -> None:
     assert written["kinds"]["convolution"]["difference"] < 1e-5
     assert written["kinds"]["ReLU"]["disagreement"] > 0.1
     assert written["explicit_deconvnet"] < 1e-4
-    assert len(written["pictures"]) == len(list((tmp_path / "pictures").glob("*.png"))) == 3
+    assert [row["index"] for row in written["pictures"]] == spread(3, len(SHAPES))
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 3
     with Image.open(tmp_path / "relation.png") as picture:
         assert picture.width > 900
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
     assert events.Tags()["images"] == ["relation/reconstructions"]
     assert relation_table(callback.results).row_count == 17 + 5
     assert not any(m._forward_hooks or m._backward_hooks for m in convnet.modules())
+
+
+def tiny() -> ConvNet:
+    """Its best-scored class is the last of three."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3)).eval()
+    net[3].bias.data = torch.tensor([1.0, 0.0, 2.0])
+    names = Classes(("a", "b", "c"), ("ant", "bee", "cat"))
+    return ConvNet("tiny", net, Preprocessing((0.4, 0.5, 0.6), (0.2, 0.25, 0.3), 20, 16), names, ())
+
+
+@pytest.mark.parametrize(("label", "shown"), [(0, 0), (1, 1), (-1, 2)])
+def test_a_picture_is_looked_at_for_its_own_class_or_the_best(label: int, shown: int) -> None:
+    """As its normalised centre crop: the numbers, the layers and the three reconstructions."""
+    convnet, frame = tiny(), torch.randint(0, 256, (3, 20, 24), dtype=torch.uint8)
+    picture = WholePicture(frame, label, torch.zeros(0, 4), (20, 24), "photo", 7)
+    row, layers, panel = relate(convnet, picture)
+    crop, classes = centre_crop(frame, 16), torch.tensor([shown])
+    image = crop[None].float() / 255
+    scores, name = convnet(image)[0].detach(), ("ant", "bee", "cat")[shown]
+    posterior = float(scores.softmax(0)[shown])
+    assert {key: row[key] for key in ("index", "image", "class_index", "class")} == {
+        **{"index": 7, "image": "photo"},
+        **{"class_index": shown, "class": name},
+    }
+    assert (row["score"], row["posterior"]) == pytest.approx((float(scores[shown]), posterior))
+    assert row["explicit_deconvnet"] < 1e-4
+    assert layers == relation(convnet.net, (image - convnet.mean) / convnet.std, classes)
+    maps = {title: saliency(convnet, image, classes, key, reduction="none")[0] for key, title in METHODS.items()}
+    caption = f"{name}   {scored(float(scores[shown]), posterior)}"
+    assert panel.tobytes() == draw_reconstructions(crop, maps, caption).tobytes()
+
+
+def test_the_explicit_pass_differs_by_a_share_of_the_reconstruction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several pictures the largest; the reason where there is none; of a blank reconstruction the difference."""
+    convnet, images, classes = tiny(), torch.rand(1, 3, 16, 16), torch.tensor([1])
+    real = saliency(convnet.net, images, classes, "deconvnet", reduction="none")
+    monkeypatch.setattr(relation_callback, "deconvnet", lambda *_: 1.25 * real)
+    assert compare_explicit(convnet, images, classes) == pytest.approx(0.25)
+    convnet.net[3].weight.data.zero_()
+    monkeypatch.setattr(relation_callback, "deconvnet", lambda *_: torch.full_like(real, 0.5))
+    assert compare_explicit(convnet, images, classes) == 0.5
+    assert explicit([{"explicit_deconvnet": value} for value in (0.1, 0.3, 0.2)]) == 0.3
+    convnet.net[1] = nn.LeakyReLU()
+    monkeypatch.undo()
+    assert "is no layer it knows" in str(compare_explicit(convnet, images, classes))
+
+
+def test_the_table_lists_layers_where_there_are_not_too_many() -> None:
+    rows = [LayerRelation("a", "ReLU", "its own", 0.5, 0.25, 4), LayerRelation("b", "flatten", "the same")]
+    layers = [{"layer": row.layer, **vars(row)} for row in rows]
+    found = {"layers": layers, "kinds": relation_callback.kinds(rows), "explicit_deconvnet": "joins or branches"}
+    table = relation_table(found)
+    assert [*table.columns[0].cells] == ["a", "b", "all 1", "all 1"]
+    assert [*table.columns[3].cells] == ["5.0e-01", ""] * 2
+    assert [*table.columns[4].cells] == ["25.0 %", ""] * 2
+    assert table.caption == "joins or branches"
+    assert relation_table(found | {"layers": layers * MOST_ROWS}).row_count == 2
 
 
 def test_the_task_on_real_photographs(shared: Path, tmp_path: Path) -> None:

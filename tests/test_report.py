@@ -26,6 +26,7 @@ from deepinside.config.options import options
 from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
 from deepinside.data.shapes import Shapes
+from deepinside.errors import UserError
 from deepinside.events import read_scalars
 from deepinside.files import write_json
 from deepinside.models.convnet import ConvNet, Preprocessing
@@ -40,6 +41,7 @@ from deepinside.report.prints import prints
 from deepinside.report.run_report import METHODS, _about_saliency, _lists
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
+from deepinside.tasks.report import leave_report, report_again
 from deepinside.words import hundredths
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -340,6 +342,36 @@ def test_task_report_makes_it_anew_without_torch(run: Run) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"report:  {page}\n"
     assert page.read_text() == before
+
+
+def test_task_report_takes_a_run_or_the_newest_and_writes_beside_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, task in (("runs/a", "null"), ("compared", "compare")):
+        (tmp_path / folder / "checkpoints").mkdir(parents=True)
+        (tmp_path / folder / "checkpoints" / "last.ckpt").touch()
+        (tmp_path / folder / "config.yaml").write_text(f"task: {task}\n")
+    report_again(AnalyseConfig(task="report", run="latest"))
+    assert (tmp_path / "runs" / "a" / "report.html").is_file()
+    assert capsys.readouterr().out == "report:  runs/a/report.html\n"
+    for words, given in {
+        "needs run=DIR": {},
+        "into the run's folder, beside its pictures: without out=": {"run": "runs/a", "out": "elsewhere"},
+        "compared is a comparison: its task=compare command": {"run": "compared"},
+    }.items():
+        with pytest.raises(UserError, match=words):
+            report_again(AnalyseConfig(task="report", **given))
+    assert not (tmp_path / "compared" / "report.html").exists()
+
+
+@pytest.mark.parametrize(("resumed", "seconds"), [(True, 150), (False, 50)])
+def test_a_report_counts_earlier_parts_of_a_run_that_went_on(tmp_path: Path, resumed: bool, seconds: float) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    write_json(tmp_path / "provenance.json", {"seconds": 100.0, "started": "2026-01-02 03:04:05 +0000"})
+    leave_report(tmp_path, time.time() - 50, resumed)
+    assert json.loads((tmp_path / "provenance.json").read_text())["seconds"] == pytest.approx(seconds, abs=20)
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_curves_are_read_back_and_drawn(run: Run, page: Page, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from callbacks import Localisation, Pictures, Randomisation
+from callbacks import Localisation, Pictures, Randomisation, spread
 from callbacks.cascade import judge
+from callbacks.saliency_maps import explain
 from callbacks.sanity import sanity_table
+from callbacks.subject import convnet_of
 from deepinside import saliency
 from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
 from deepinside.classifier import Classifier
@@ -35,6 +38,7 @@ from deepinside.data.source import open_split
 from deepinside.data.views import WholePicture
 from deepinside.launch import make_trainer
 from deepinside.models.build import build_convnet
+from deepinside.plots import draw_strip
 from deepinside.report.run_report import _about_sanity
 
 from .test_train import SMALL, run
@@ -172,7 +176,14 @@ def scalars(folder: Path, tag: str) -> dict[int, float]:
     return {event.step: event.value for event in events.Scalars(tag)}
 
 
-def test_curves_picture_and_results(tmp_path: Path) -> None:
+def test_curves_picture_and_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[list[str], str]] = []
+
+    def spy(columns: list[tuple[str, Any]], caption: str) -> Image.Image:
+        drawn.append(([title for title, _ in columns], caption))
+        return draw_strip(columns, caption)
+
+    monkeypatch.setattr("callbacks.sanity.draw_strip", spy)
     callback = Randomisation(SanityConfig(4, 3), SaliencyConfig(crops="one"), LocalisationConfig(), tmp_path / "sanity")
     module, before = shown_to(tmp_path, callback)
     found = json.loads(json.dumps(callback.results, allow_nan=False))
@@ -197,6 +208,8 @@ def test_curves_picture_and_results(tmp_path: Path) -> None:
         assert scalars(tmp_path, f"sanity_chance/{key}") == pytest.approx(dict.fromkeys((0, 1, 4, 7), value))
     centre = found["centre_box"]["gt_known_accuracy"]
     assert scalars(tmp_path, "sanity_centre_box/gt_known_accuracy") == dict.fromkeys((0, 1, 4, 7), centre)
+    assert [titles for titles, _ in drawn] == [["picture", "trained", "to full7", "to conv4", "to conv1"]] * 4
+    assert all("   rank correlation with the trained net's map: 1.00  " in caption for _, caption in drawn)
     with Image.open(tmp_path / "sanity" / "sheet.png") as picture:
         assert picture.width > 5 * 112  # the picture and four stages
         assert picture.height > 4 * 112
@@ -237,6 +250,35 @@ def test_chance_is_how_maps_of_different_pictures_agree(tmp_path: Path) -> None:
         foreign_test(tmp_path, module, callback)
         assert (callback.results["chance"]["spearman"] > 0.999) == agree
         assert (callback.results["chance"]["ssim"] > 0.999) == agree
+
+
+def test_maps_of_fresh_nets_are_as_the_settings_say_and_for_the_classes_of_before(tmp_path: Path) -> None:
+    """Of pictures without a label for the class that the trained net scores best."""
+    torch.manual_seed(0)
+    module, images = Foreign(), noise(16, 16, 4)
+    pictures = Pictures(images, torch.full((4,), -1), (0.5,) * 3, (0.25,) * 3)
+    settings = SaliencyConfig(crops="one", method="gradient_x_input", reduction="l1")
+    callback = Randomisation(SanityConfig(4, 2), settings, pictures=pictures, seed=3)
+    foreign_test(tmp_path, module, callback)
+    convnet = convnet_of(module, pictures)
+    stages = cascade(layers_in_use(convnet, IMAGE.new_zeros(1, 3, 16, 16)), 2)
+    nets = [convnet, *(copy.deepcopy(net) for net in randomised_nets(convnet, stages, 3))]  # each is the one before
+    found = []
+    for i in range(4):
+        picture = replace(pictures.picture(i), label=int(convnet(pictures.picture(i).frame[None] / 255).argmax()))
+        maps = [explain(net, picture, settings)[1].saliency for net in nets]
+        found.append(judge(picture, "", maps, None, []))
+    for i, stage in enumerate(callback.results["stages"]):
+        assert stage["spearman"] == pytest.approx(sum(one.spearman[i] for one in found) / 4, abs=1e-5)
+        assert stage["ssim"] == pytest.approx(sum(one.ssim[i] for one in found) / 4, abs=1e-5)
+
+
+def test_pictures_of_the_blacklist_have_maps_and_no_boxes(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"shape_val_{spread(4, 6)[1]:06d}")
+    settings = LocalisationConfig(blacklist=str(tmp_path / "list.txt"))
+    callback = Randomisation(SanityConfig(4, 1), SaliencyConfig(crops="one"), settings)
+    shown_to(tmp_path / "log", callback)
+    assert (callback.results["images"], callback.results["images_with_boxes"]) == (4, 3)
 
 
 def test_pictures_too_small_to_compare(tmp_path: Path) -> None:
@@ -336,10 +378,10 @@ def foreign_test(out: Path, module: LightningModule, callback: Randomisation) ->
 def test_on_a_module_of_another_project(tmp_path: Path) -> None:
     images = torch.rand(3, 3, 16, 16)
     pictures = Pictures(images, torch.tensor([0, 2, -1]), (0.5,) * 3, (0.25,) * 3)
-    callback = Randomisation(folder=tmp_path, pictures=pictures)
+    callback = Randomisation(localisation=LocalisationConfig(), folder=tmp_path, pictures=pictures)
     module = Foreign()
     foreign_test(tmp_path, module, callback)
-    assert callback.results["images"] == 3
+    assert (callback.results["images"], callback.results["images_with_boxes"]) == (3, 0)
     assert [len(stage["layers"]) for stage in callback.results["stages"]] == [0, 1, 1]
     assert (tmp_path / "sheet.png").is_file()
     assert module.trainer is not None

@@ -63,7 +63,8 @@ class PictureFiles:
     """Photographs given one by one, by patterns (`photos/*.jpg`) or as folders; their classes are unknown (-1).
 
     `classes` are those of the net that is to look at them. Patterns and folders give their pictures in sorted order; a
-    file met twice is taken once. Names are those of the files without extension, with it or with the whole path where several are called so.
+    file met twice is taken once. Names are those of the files without extension, with it or the whole path where
+    several are called so.
     Raises UserError for a file that is missing and a pattern that fits nothing.
     """
 
