@@ -45,7 +45,7 @@ def interrupt(
         with printed.open("w") as out, said.open("w") as err:
             command = [sys.executable, "-c", HEARING, str(ROOT / script), *arguments]
             process = subprocess.Popen(command, stdout=out, stderr=err, env=os.environ | {"OMP_NUM_THREADS": "1"})
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 300
             while not when(printed.read_text()) and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
             for _ in range(times):
