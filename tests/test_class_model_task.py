@@ -23,6 +23,7 @@ from callbacks.mean_image import load_mean_image
 from deepinside.attribution.scores import SCORES
 from deepinside.class_model import PRESETS, Numbers, class_model_picture
 from deepinside.class_model.presets import OPTIMISERS, PARAMETERISATIONS
+from deepinside.class_model_numbers import recipe
 from deepinside.classifier import Classifier
 from deepinside.config import ClassModelsConfig, DataConfig
 from deepinside.config.options import options
@@ -128,6 +129,20 @@ def test_the_fingerprint_knows_everything_a_class_model_depends_on() -> None:
     changes += [{"net": convnet(1)}]
     assert len({of(), *(of(**change) for change in changes)}) == 1 + len(changes)
     assert of() == of(count=3, every=2, judge="x.pt", compare="softmax", mean_image="y.pt")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "preset paper, lambda 1e-05, 200 steps"),
+        ({"preset": "natural", "jitter": 8, "lam": 1e-6}, "preset natural, lambda 1e-06, 160 steps"),  # as it has them
+        ({"jitter": 4}, "preset paper, lambda 1e-05, 200 steps, but jitter 4"),
+        ({"preset": "fourier", "tv": 1e-4, "steps": 1}, "preset fourier, lambda 1e-07, but tv 0.0001, 1 step"),
+        ({"lam": 0.0, "optimiser": "sgd", "ramp": 1.0}, "preset paper, 200 steps, but lambda 0, optimiser sgd, ramp 1"),
+    ],
+)
+def test_a_recipe_names_what_is_not_the_preset_s_own(changed: dict[str, Any], told: str) -> None:
+    assert recipe(ClassModelsConfig(**changed)) == told
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half a file", None])

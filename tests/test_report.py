@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from callbacks import Localisation, spread
 from callbacks.gathering import save_picture
+from deepinside.class_model_numbers import recipe
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, LocalisationConfig, OptimConfig, TrainConfig
 from deepinside.config.options import options
@@ -28,6 +30,7 @@ from deepinside.data.picture import Classes
 from deepinside.data.shapes import Shapes
 from deepinside.events import read_scalars
 from deepinside.files import write_json
+from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.plots import draw_class_model
 from deepinside.provenance import provenance
@@ -37,7 +40,7 @@ from deepinside.report.charts import Series, cut, line_chart, thinned, ticks
 from deepinside.report.gallery import Card, kinds_of
 from deepinside.report.page import kept
 from deepinside.report.prints import prints
-from deepinside.report.run_report import METHODS, _about_saliency, _lists
+from deepinside.report.run_report import METHODS, _about_class_models, _about_saliency, _lists
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
 from deepinside.words import hundredths
@@ -314,9 +317,23 @@ def test_the_page_says_what_its_maps_are() -> None:
     assert {"gradient", *METHODS} == set(offered)
 
 
-def test_settings_that_are_defaults_are_not_told() -> None:
-    from dataclasses import asdict
+def test_the_page_says_what_its_class_models_were_made_with() -> None:
+    """The same words as the terminal's, and that the traces are of other pictures than the paper's."""
+    config = load_config(TrainConfig, [], ROOT / "configs").class_models
+    assert recipe(config) == "preset paper, but lambda 3e-05, jitter 4, 300 steps"
+    assert _about_class_models(asdict(config)).endswith(
+        "Preset paper, but lambda 3e-05, jitter 4, 300 steps; traces are of the pictures shifted, as they were shown."
+    )
+    assert _about_class_models({}).endswith("section 2). Preset paper, lambda 1e-05, 200 steps.")
+    natural = _about_class_models({"preset": "natural", "steps": 90, "objective": "log_softmax"})
+    assert "natural, lambda 1e-06, but objective log_softmax, 90 steps; traces" in natural
+    assert "shifted, zoomed and turned, as" in natural
+    assert _about_class_models({"preset": "of another version"}).endswith("section 2).")
+    alone = "import sys, deepinside.report; sys.exit('torch' in sys.modules)"  # a report is made anew in no time
+    subprocess.run([sys.executable, "-c", alone], check=True)
 
+
+def test_settings_that_are_defaults_are_not_told() -> None:
     config = TrainConfig()
     assert settings(asdict(config))[0] == []
     config.data.contrast = [0.5, 1.0]
