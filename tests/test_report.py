@@ -329,8 +329,6 @@ def test_the_page_says_what_its_class_models_were_made_with() -> None:
     assert "natural, lambda 1e-06, but objective log_softmax, 90 steps; traces" in natural
     assert "shifted, zoomed and turned, as" in natural
     assert _about_class_models({"preset": "of another version"}).endswith("section 2).")
-    alone = "import sys, deepinside.report; sys.exit('torch' in sys.modules)"  # a report is made anew in no time
-    subprocess.run([sys.executable, "-c", alone], check=True)
 
 
 def test_settings_that_are_defaults_are_not_told() -> None:
@@ -398,6 +396,25 @@ def test_lists_of_an_analysis_align_words_and_tell_numbers_alike() -> None:
     ((title, columns, cells, texts),) = _lists({"pictures": rows, "images": 2})
     assert (title, columns, texts) == ("pictures", ["class", "score", "labelled"], [0, 2])
     assert cells == [["heart", "\N{MINUS SIGN}0.2388", "yes"], ["disc", "2", "no"]]
+
+
+def test_both_objectives_are_shown_and_told(tmp_path: Path) -> None:
+    """As class_models.compare leaves them: a figure, and numbers beside each class's own."""
+    (tmp_path / "config.yaml").write_text("task: class_model\nclass_models: {compare: log_softmax}\n")
+    Image.new("RGB", (24, 26)).save(tmp_path / "objectives.png")
+    other = {"objective": "log_softmax", "score": 3.5, "no_gradient": False, "judge_rank": 2}
+    own = {"class": "heart", "objective": "score", "score": 7.25, "no_gradient": False, "judge_rank": 1}
+    alone = own | {"class": "disc"}
+    write_json(tmp_path / "metrics.json", {"classes": [own | {"compared": other}, alone]})
+    found = open_run(tmp_path)
+    ((_, columns, cells, _),) = _lists(found.metrics)
+    beside = ["log_softmax score", "log_softmax judge_rank"]
+    assert columns == ["class", "objective", "score", "no_gradient", "judge_rank", *beside]
+    assert [line[-2:] for line in cells] == [["3.5", "2"], ["\N{EN DASH}"] * 2]
+    write_report(found, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert [a["src"] for a in page.all("img")] == ["objectives.png"]
+    assert {"Both objectives side by side", "log softmax score"} <= set(page.text)
 
 
 def test_long_curves_are_averaged_and_keep_their_end() -> None:

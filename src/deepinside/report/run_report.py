@@ -142,12 +142,21 @@ def _lists(metrics: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
     found = []
     for name, rows in metrics.items():
         if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            rows = [_with_compared(row) for row in rows]
             columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if _plain(value)))
             columns.sort(key=lambda key: key not in ("class", "name", "layer", "image"))
             cells = [[_told(row.get(column)) for column in columns] for row in rows]
             texts = [i for i, key in enumerate(columns) if any(isinstance(row.get(key), bool | str) for row in rows)]
             found.append((name, columns, cells, texts))
     return found
+
+
+def _with_compared(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A class model's row, and behind it, as `log_softmax score`, what the other objective came to."""
+    if not isinstance(other := row.get("compared"), dict):
+        return dict(row)
+    told = {key: value for key, value in other.items() if key not in ("objective", "no_gradient")}
+    return {**row, **{f"{other.get('objective', 'other')} {key}": value for key, value in told.items()}}
 
 
 def _plain(value: Any) -> bool:
