@@ -12,6 +12,7 @@ from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import slug
 from callbacks.gathering import show_picture, writers
 from deepinside.plots import draw_class_model, draw_strip, draw_traces
+from deepinside.result_tables import markdown_table
 from deepinside.tiles import sheet
 from deepinside.words import counted, scored
 
@@ -109,6 +110,4 @@ def _numbers(line: dict[str, Any], prefix: str) -> dict[str, str]:
 
 def _markdown(results: Sequence[dict[str, Any]]) -> str:
     cells = [_cells(line) for line in results]
-    head = list(cells[0])
-    rows = ["| " + " | ".join(line.values()) + " |" for line in cells]
-    return "\n".join(["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *rows])
+    return markdown_table(list(cells[0]), [list(line.values()) for line in cells])

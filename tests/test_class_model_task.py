@@ -187,6 +187,8 @@ def test_judge_comparison_and_what_is_shown(tmp_path: Path) -> None:
     text = logged.Tensors("class_models/table/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "| heart |" in text
     assert "softmax P_c" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1  # the norm's own bars end no cell
 
 
 def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
