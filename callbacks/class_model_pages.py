@@ -14,7 +14,7 @@ from callbacks.gathering import show_picture, writers
 from deepinside.plots import draw_class_model, draw_strip, draw_traces
 from deepinside.result_tables import markdown_table
 from deepinside.tiles import sheet
-from deepinside.words import counted, scored
+from deepinside.words import counted, scored, tenths
 
 PAGE = 100  # class models on a contact sheet
 ROWS = 40  # of the table on the terminal
@@ -97,7 +97,7 @@ def _cells(line: dict[str, Any]) -> dict[str, str]:
 
 def _numbers(line: dict[str, Any], prefix: str) -> dict[str, str]:
     cells = {
-        f"{prefix}S_c": f"{line['score']:.1f}",
+        f"{prefix}S_c": tenths(line["score"]),
         f"{prefix}P_c": f"{line['posterior']:.3f}",
         f"{prefix}||I||": f"{line['norm']:.0f}",
         f"{prefix}steps": str(line["steps"]),

@@ -277,6 +277,12 @@ def test_a_class_without_gradient_is_flagged(tmp_path: Path) -> None:
     assert find(tmp_path, [1], net).results == results[1:]
 
 
+def test_no_score_of_the_table_is_minus_zero() -> None:
+    line = {"class": "disc", "posterior": 0.1, "norm": 1.0, "no_gradient": False, "steps": 2}
+    table = class_model_table([line | {"score": score} for score in (-0.04, -0.06, 2.0)])
+    assert list(table.columns[1].cells) == ["0.0", "-0.1", "2.0"]
+
+
 def test_results_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a finite number"):
         write_json(tmp_path / "metrics.json", {"score": float("nan")})
