@@ -12,8 +12,9 @@ from callbacks.class_model_store import Found, Mean
 from callbacks.film_strips import slug
 from callbacks.gathering import show_picture, writers
 from deepinside.plots import draw_class_model, draw_strip, draw_traces
+from deepinside.result_tables import markdown_table
 from deepinside.tiles import sheet
-from deepinside.words import counted, scored
+from deepinside.words import counted, scored, tenths
 
 PAGE = 100  # class models on a contact sheet
 ROWS = 40  # of the table on the terminal
@@ -96,7 +97,7 @@ def _cells(line: dict[str, Any]) -> dict[str, str]:
 
 def _numbers(line: dict[str, Any], prefix: str) -> dict[str, str]:
     cells = {
-        f"{prefix}S_c": f"{line['score']:.1f}",
+        f"{prefix}S_c": tenths(line["score"]),
         f"{prefix}P_c": f"{line['posterior']:.3f}",
         f"{prefix}||I||": f"{line['norm']:.0f}",
         f"{prefix}steps": str(line["steps"]),
@@ -109,6 +110,4 @@ def _numbers(line: dict[str, Any], prefix: str) -> dict[str, str]:
 
 def _markdown(results: Sequence[dict[str, Any]]) -> str:
     cells = [_cells(line) for line in results]
-    rows = [list(cells[0]), ["---"] * len(cells[0]), *(list(line.values()) for line in cells)]
-    # A bar within a cell, as of ||I||, would end it: TensorBoard showed no table.
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+    return markdown_table(list(cells[0]), [list(line.values()) for line in cells])

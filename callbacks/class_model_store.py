@@ -10,11 +10,11 @@ from torch import Tensor
 
 from callbacks.film_strips import shrink
 from callbacks.kept_results import load_result, net_fingerprint, save_result
-from deepinside.class_model import PRESETS, Numbers, class_model_picture, frame_steps, optimise_class_models, preset
+from deepinside.class_model import class_model_picture, frame_steps, optimise_class_models, preset
+from deepinside.class_model_numbers import chosen_numbers
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
-from deepinside.words import counted
 
 Mean = Sequence[float] | Tensor
 
@@ -59,18 +59,6 @@ class Found:
         seen += [taken] * (len(self.frames) - len(seen))
         start = "noise" if self.frames[0].any() else "zero image"
         return [f"step {step}" if step else start for step in seen]
-
-
-def chosen_numbers(settings: ClassModelsConfig, objective: str | None = None) -> Numbers:
-    """The preset's numbers with the configuration's own in their place, and `objective` in place of both."""
-    own = {f.name: value for f in fields(Numbers) if (value := getattr(settings, f.name)) is not None}
-    return replace(PRESETS[settings.preset], **own | ({"objective": objective} if objective else {}))
-
-
-def recipe(settings: ClassModelsConfig) -> str:
-    """`preset natural, lambda 1e-06, 160 steps`: what a class model can only be read with."""
-    numbers = chosen_numbers(settings)
-    return f"preset {settings.preset}, lambda {numbers.lam:g}, {counted(numbers.steps, 'step')}"
 
 
 def batch_size(settings: ClassModelsConfig, device: torch.device) -> int:

@@ -16,7 +16,6 @@ from callbacks.class_model_store import (
     Mean,
     Store,
     batch_size,
-    chosen_numbers,
     find_class_models,
     fingerprint,
     judge_pictures,
@@ -26,6 +25,7 @@ from callbacks.film_strips import Looks
 from callbacks.gathering import gather, raise_together, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.subject import Pictures, convnet_of, settings_of
+from deepinside.class_model_numbers import chosen_numbers
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from callbacks.gathering import gather, panel_file, save_picture, show_picture
+from callbacks.gathering import gather, panel_file, save_picture, show_picture, writers
 from deepinside.attribution.deconvnet import deconvnet
 from deepinside.attribution.relation import LayerRelation, merge, relation, summarise
 from deepinside.attribution.saliency import saliency
@@ -22,19 +22,22 @@ from deepinside.errors import UserError
 from deepinside.files import write_json
 from deepinside.models.convnet import ConvNet
 from deepinside.plots import draw_reconstructions
+from deepinside.result_tables import markdown_table
 from deepinside.tiles import sheet
 from deepinside.words import scored
 
 METHODS = {"gradient": "back-prop", "deconvnet": "DeconvNet", "guided": "guided back-prop"}
 MOST_ROWS = 80
+COLUMNS = ("layer", "kind", "DeconvNet", "difference", "gates that disagree")
+TITLE = "DeconvNet against back-prop, from the same R_{n+1}"
 
 
 class Relation(Callback):
     """At predict: the layers of DeconvNet against back-prop, and the three reconstructions of pictures.
 
     Of every picture that comes, for its own class, or for the best-scored one where there is none, on the centre crop.
-    Logs `relation/reconstructions`; writes relation.png, relation.json and a PNG a picture into `folder`. `results`:
-    {layers, kinds, explicit_deconvnet, pictures}. Works on a Classifier.
+    Logs `relation/reconstructions` and `relation/table`; writes relation.png, relation.json and a PNG a picture into
+    `folder`. `results`: {layers, kinds, explicit_deconvnet, pictures}. Works on a Classifier.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,6 +74,8 @@ class Relation(Callback):
         for row, panel in zip(rows, panels, strict=True):
             save_picture(panel, panel_file(self.folder, row["index"], row["image"]))
         write_json(self.folder / "relation.json", self.results)
+        for writer in writers(trainer):
+            writer.add_text("relation/table", _markdown(self.results), trainer.global_step)
 
 
 def relate(convnet: ConvNet, picture: WholePicture) -> tuple[dict[str, Any], list[LayerRelation], Image.Image]:
@@ -131,21 +136,38 @@ def kinds(layers: Sequence[LayerRelation]) -> dict[str, dict[str, Any]]:
 
 def relation_table(results: dict[str, Any]) -> Table:
     """`Relation.results` for the terminal: every layer where there are not too many, and every kind."""
-    table = Table(title="DeconvNet against back-prop, from the same R_{n+1}", title_justify="left")
-    for column in ("layer", "kind", "DeconvNet", "difference", "gates that disagree"):
+    table = Table(title=TITLE, title_justify="left")
+    for column in COLUMNS:
         table.add_column(column, justify="right" if column in ("difference", "gates that disagree") else "left")
     if len(results["layers"]) <= MOST_ROWS:
-        for layer in results["layers"]:
-            table.add_row(layer["layer"], layer["kind"], layer["rule"], *_numbers(layer))
+        for row in _layer_rows(results):
+            table.add_row(*row)
         table.add_section()
-    for kind, row in results["kinds"].items():
-        table.add_row(f"all {row['layers']}", kind, row["rule"], *_numbers(row))
+    for row in _kind_rows(results):
+        table.add_row(*row)
+    table.caption, table.caption_justify = _told_explicit(results), "left"
+    return table
+
+
+def _markdown(results: dict[str, Any]) -> str:
+    """The same for TensorBoard, where there is room for every layer."""
+    rows = markdown_table(COLUMNS, [*_layer_rows(results), *_kind_rows(results)])
+    return f"{TITLE}\n\n{rows}\n\n{_told_explicit(results)}"
+
+
+def _layer_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [(layer["layer"], layer["kind"], layer["rule"], *_numbers(layer)) for layer in results["layers"]]
+
+
+def _kind_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [(f"all {row['layers']}", kind, row["rule"], *_numbers(row)) for kind, row in results["kinds"].items()]
+
+
+def _told_explicit(results: dict[str, Any]) -> str:
     found = results["explicit_deconvnet"]
-    table.caption = (
+    return (
         f"explicit DeconvNet pass against the ReLU rule: difference {found:.1e}" if isinstance(found, float) else found
     )
-    table.caption_justify = "left"
-    return table
 
 
 def _numbers(row: dict[str, Any]) -> tuple[str, str]:

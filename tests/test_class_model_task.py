@@ -25,6 +25,7 @@ from callbacks.mean_image import load_mean_image
 from deepinside.attribution.scores import SCORES
 from deepinside.class_model import PRESETS, Numbers, class_model_picture
 from deepinside.class_model.presets import OPTIMISERS, PARAMETERISATIONS
+from deepinside.class_model_numbers import recipe
 from deepinside.classifier import Classifier
 from deepinside.config import ClassModelsConfig, DataConfig
 from deepinside.config.options import options
@@ -149,6 +150,20 @@ def test_the_fingerprint_knows_everything_a_class_model_depends_on() -> None:
     assert of() == of(objective="softmax"), "what a comparison found is taken: the file's name tells them apart"
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "preset paper, lambda 1e-05, 200 steps"),
+        ({"preset": "natural", "jitter": 8, "lam": 1e-6}, "preset natural, lambda 1e-06, 160 steps"),  # as it has them
+        ({"jitter": 4}, "preset paper, lambda 1e-05, 200 steps, but jitter 4"),
+        ({"preset": "fourier", "tv": 1e-4, "steps": 1}, "preset fourier, lambda 1e-07, but tv 0.0001, 1 step"),
+        ({"lam": 0.0, "optimiser": "sgd", "ramp": 1.0}, "preset paper, 200 steps, but lambda 0, optimiser sgd, ramp 1"),
+    ],
+)
+def test_a_recipe_names_what_is_not_the_preset_s_own(changed: dict[str, Any], told: str) -> None:
+    assert recipe(ClassModelsConfig(**changed)) == told
+
+
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half a file", None])
 def test_a_damaged_file_counts_as_missing(tmp_path: Path, damage: bytes | None) -> None:
     store, zeros = class_model_store.Store(tmp_path / "found", "mine"), torch.zeros(3, 8, 8).half()
@@ -197,6 +212,8 @@ def test_judge_comparison_and_what_is_shown(tmp_path: Path) -> None:
     for tag in ("pictures", "films"):
         assert [event.step for event in logged.Images(f"class_models/{tag}")] == [7, 2], "the slider's are the classes"
     assert "softmax P_c" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1  # the norm's own bars end no cell
 
 
 def test_many_class_models_are_shown_on_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,6 +380,12 @@ def test_a_class_without_gradient_is_flagged(tmp_path: Path) -> None:
     with Image.open(tmp_path / "pictures" / "0001_ring.png") as picture:
         assert picture.text["Description"].startswith("ring   no gradient, S = ")  # type: ignore[attr-defined]
     assert find(tmp_path, [1], net).results == results[1:]
+
+
+def test_no_score_of_the_table_is_minus_zero() -> None:
+    line = {"class": "disc", "posterior": 0.1, "norm": 1.0, "no_gradient": False, "steps": 2}
+    table = class_model_table([line | {"score": score} for score in (-0.04, -0.06, 2.0)])
+    assert list(table.columns[1].cells) == ["0.0", "-0.1", "2.0"]
 
 
 def test_results_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:

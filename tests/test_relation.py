@@ -367,6 +367,12 @@ def test_the_callback_writes_what_it_found(tmp_path: Path) -> None:
         assert picture.width > 900
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
     assert events.Tags()["images"] == ["relation/reconstructions"]
+    text = events.Tensors("relation/table/text_summary")[0].tensor_proto.string_val[0].decode()
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 17 + 5
+    assert {len(line) for line in lines} == {5}
+    assert ["| all 6", "ReLU"] in [line[:2] for line in lines]
+    assert "explicit DeconvNet pass against the ReLU rule: difference" in text
     assert relation_table(callback.results).row_count == 17 + 5
     assert not any(m._forward_hooks or m._backward_hooks for m in convnet.modules())
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from callbacks import Localisation, spread
 from callbacks.gathering import save_picture
+from deepinside.class_model_numbers import recipe
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, LocalisationConfig, OptimConfig, TrainConfig
 from deepinside.config.options import options
@@ -29,6 +31,7 @@ from deepinside.data.shapes import Shapes
 from deepinside.errors import UserError
 from deepinside.events import read_scalars
 from deepinside.files import write_json
+from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.plots import draw_class_model
 from deepinside.provenance import provenance
@@ -38,7 +41,7 @@ from deepinside.report.charts import Series, cut, line_chart, thinned, ticks
 from deepinside.report.gallery import Card, kinds_of
 from deepinside.report.page import kept
 from deepinside.report.prints import prints
-from deepinside.report.run_report import METHODS, _about_saliency, _lists
+from deepinside.report.run_report import METHODS, _about_class_models, _about_saliency, _lists
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
 from deepinside.tasks.report import leave_report, report_again
@@ -316,9 +319,21 @@ def test_the_page_says_what_its_maps_are() -> None:
     assert {"gradient", *METHODS} == set(offered)
 
 
-def test_settings_that_are_defaults_are_not_told() -> None:
-    from dataclasses import asdict
+def test_the_page_says_what_its_class_models_were_made_with() -> None:
+    """The same words as the terminal's, and that the traces are of other pictures than the paper's."""
+    config = load_config(TrainConfig, [], ROOT / "configs").class_models
+    assert recipe(config) == "preset paper, but lambda 3e-05, jitter 4, 300 steps"
+    assert _about_class_models(asdict(config)).endswith(
+        "Preset paper, but lambda 3e-05, jitter 4, 300 steps; traces are of the pictures shifted, as they were shown."
+    )
+    assert _about_class_models({}).endswith("section 2). Preset paper, lambda 1e-05, 200 steps.")
+    natural = _about_class_models({"preset": "natural", "steps": 90, "objective": "log_softmax"})
+    assert "natural, lambda 1e-06, but objective log_softmax, 90 steps; traces" in natural
+    assert "shifted, zoomed and turned, as" in natural
+    assert _about_class_models({"preset": "of another version"}).endswith("section 2).")
 
+
+def test_settings_that_are_defaults_are_not_told() -> None:
     config = TrainConfig()
     assert settings(asdict(config))[0] == []
     config.data.contrast = [0.5, 1.0]
@@ -413,6 +428,25 @@ def test_lists_of_an_analysis_align_words_and_tell_numbers_alike() -> None:
     ((title, columns, cells, texts),) = _lists({"pictures": rows, "images": 2})
     assert (title, columns, texts) == ("pictures", ["class", "score", "labelled"], [0, 2])
     assert cells == [["heart", "\N{MINUS SIGN}0.2388", "yes"], ["disc", "2", "no"]]
+
+
+def test_both_objectives_are_shown_and_told(tmp_path: Path) -> None:
+    """As class_models.compare leaves them: a figure, and numbers beside each class's own."""
+    (tmp_path / "config.yaml").write_text("task: class_model\nclass_models: {compare: log_softmax}\n")
+    Image.new("RGB", (24, 26)).save(tmp_path / "objectives.png")
+    other = {"objective": "log_softmax", "score": 3.5, "no_gradient": False, "judge_rank": 2}
+    own = {"class": "heart", "objective": "score", "score": 7.25, "no_gradient": False, "judge_rank": 1}
+    alone = own | {"class": "disc"}
+    write_json(tmp_path / "metrics.json", {"classes": [own | {"compared": other}, alone]})
+    found = open_run(tmp_path)
+    ((_, columns, cells, _),) = _lists(found.metrics)
+    beside = ["log_softmax score", "log_softmax judge_rank"]
+    assert columns == ["class", "objective", "score", "no_gradient", "judge_rank", *beside]
+    assert [line[-2:] for line in cells] == [["3.5", "2"], ["\N{EN DASH}"] * 2]
+    write_report(found, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert [a["src"] for a in page.all("img")] == ["objectives.png"]
+    assert {"Both objectives side by side", "log softmax score"} <= set(page.text)
 
 
 def test_long_curves_are_averaged_and_keep_their_end() -> None:

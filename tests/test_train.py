@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+import re
 import runpy
 import shlex
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -144,6 +146,26 @@ def test_tensorboard_holds_curves_and_pictures(trained: Path) -> None:
     assert len(logged.Images("saliency/pictures")) == 1  # the test
     assert len(logged.Images("class_models/sheet")) == 1
     assert len(logged.Images("localisation/pictures")) == 1
+
+
+def told_tags() -> list[str]:
+    """The README's tags as patterns; a name alone, as `ssim` behind `sanity/spearman`, is of the same group."""
+    table = (ROOT / "README.md").read_text().partition("| tag in TensorBoard |")[2].partition("\n\n")[0]
+    told = []
+    for row in table.splitlines():
+        group = ""
+        for name in re.findall(r"`([^`]+)`", row):
+            told += [name] if "/" in name else [name, f"{group}/{name}"]
+            group = name.partition("/")[0] if "/" in name else group
+    return [re.sub(r"<\w+>", "*", name) for name in told]
+
+
+def test_every_tag_is_in_the_readme(trained: Path) -> None:
+    tags = events(trained).Tags()
+    texts = [tag.removesuffix("/text_summary") for tag in tags["tensors"] if tag.endswith("/text_summary")]
+    found = {*tags["scalars"], *tags["images"], *texts} - {"epoch"}
+    assert {"val/images", "sanity_chance/ssim", "class_models/table"} <= found
+    assert [tag for tag in sorted(found) if not any(fnmatch(tag, told) for told in told_tags())] == []
 
 
 def test_checkpoint_loads_with_weights_only(trained: Path) -> None:

@@ -1,4 +1,4 @@
-"""Results as tables on the terminal."""
+"""Results as tables, on the terminal and for TensorBoard."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -66,6 +66,12 @@ def _percent(row: Mapping[str, float], intervals: Mapping[str, Any], key: str) -
 
 def _difference(numbers: Sequence[float]) -> str:
     return "{:+.1f} [{:.1f}, {:.1f}]".format(*(100 * number for number in numbers))
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """As TensorBoard's TEXT shows it; a | within a cell would end it."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def print_table(table: Table, width: int = 120) -> None:

@@ -15,9 +15,20 @@ def some(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def scored(score: float, posterior: float) -> str:
     """`S = 12.3   P = 0.99`: a class score and its posterior, as captions tell them; no score of -0.0."""
-    return f"S = {round(score, 1) + 0.0:.1f}   P = {posterior:.2f}"
+    return f"S = {tenths(score)}   P = {posterior:.2f}"
+
+
+def tenths(score: float) -> str:
+    """`12.3`; `0.0`, not `-0.0`, of what rounds to zero from below."""
+    return f"{round(score, 1) + 0.0:.1f}"
 
 
 def hundredths(share: float) -> str:

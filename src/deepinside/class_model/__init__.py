@@ -5,9 +5,10 @@ from deepinside.class_model.ascent import frame_steps
 from deepinside.class_model.display import class_model_picture
 from deepinside.class_model.optimise import ClassModels, optimise_class_models
 from deepinside.class_model.parameterisation import Fourier, Parameterisation, Pixels
-from deepinside.class_model.presets import PRESETS, Numbers, preset
+from deepinside.class_model.presets import preset
 from deepinside.class_model.regulariser import Regulariser, squared_norm, total_variation
 from deepinside.class_model.transform import Transform, blur, compose, jitter, scale_and_rotate
+from deepinside.class_model_numbers import PRESETS, Numbers
 
 __all__ = [
     "PRESETS",

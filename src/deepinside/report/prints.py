@@ -21,11 +21,12 @@ class Group:
 
 
 def class_models(run: Run) -> list[Group]:
-    """The wall, how they grew while training, how the ascent found them."""
+    """The wall, the two objectives side by side, how they grew while training, how the ascent found them."""
     folder = run.folder if run.config.get("task") == "class_model" else run.folder / "class_models"
     told = "class model"
     return _groups(
         Group("", "wall", prints(run.class_models.values(), told)),
+        Group("Both objectives side by side", "strips", prints(folder.glob("objectives.png"), "class models by two")),
         Group("As they grew while the net was trained", "strips", prints(sorted(folder.glob("growth/*.png")), told)),
         Group("From the start to the result", "strips", prints(sorted(folder.glob("films/*.png")), told), True),
         Group("Score, posterior and norm", "strips", prints(folder.glob("traces.png"), "traces"), True),

@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from deepinside.class_model_numbers import Numbers, chosen_numbers, recipe
+from deepinside.config import ClassModelsConfig
+from deepinside.errors import UserError
 from deepinside.events import read_scalars
 from deepinside.provenance import FILE
 from deepinside.records import KINDS
@@ -15,6 +19,7 @@ from deepinside.report.page import write_page
 from deepinside.report.prints import class_models, cuts, mean_image, saliency, sanity
 from deepinside.report.settings import settings
 from deepinside.runs import Run
+from deepinside.words import listed
 
 NOTHING = "\N{EN DASH}"
 
@@ -26,6 +31,7 @@ METHODS = {
     "smoothgrad": "SmoothGrad",
     "integrated_gradients": "integrated gradients",
 }
+VIEWS = {"jitter": "shifted", "scale": "zoomed", "rotate": "turned", "blur": "blurred"}  # number: what it does
 
 
 def write_report(run: Run, file: Path) -> None:
@@ -57,7 +63,7 @@ def write_report(run: Run, file: Path) -> None:
         about={card.record.index: card.about for card in kept},
         mean_image=mean_image(run),
         class_models=class_models(run),
-        about_class_models=_about_class_models(_section(run.config, "class_models"), run.metrics),
+        about_class_models=_about_class_models(_section(run.config, "class_models")),
         saliency=saliency(run),
         about_saliency=_about_saliency(_section(run.config, "saliency")),
         cuts=cuts(run),
@@ -109,12 +115,17 @@ def _about_sanity(results: Mapping[str, Any]) -> str:
     )
 
 
-def _about_class_models(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-    preset = settings.get("preset", "paper")
-    recipe = metrics.get("recipe", f"preset {preset}")  # task=class_model tells more
-    shown = "; traces are of the pictures shifted, zoomed and turned, as they were shown" if preset == "natural" else ""
+def _about_class_models(settings: Mapping[str, Any]) -> str:
     about = "What the ConvNet imagines: the picture that maximises a class score (paper, section 2)."
-    return f"{about} {recipe[0].upper()}{recipe[1:]}{shown}."
+    keys = {"preset", *(f.name for f in fields(Numbers))}
+    try:
+        chosen = ClassModelsConfig(**{key: value for key, value in settings.items() if key in keys})
+    except UserError:  # of another version
+        return about
+    numbers, told = chosen_numbers(chosen), recipe(chosen)
+    seen = [word for name, word in VIEWS.items() if getattr(numbers, name)]
+    shown = f"; traces are of the pictures {listed(seen)}, as they were shown" if seen else ""
+    return f"{about} {told[0].upper()}{told[1:]}{shown}."
 
 
 def _made(folder: Path) -> dict[str, Any]:
@@ -131,12 +142,21 @@ def _lists(metrics: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
     found = []
     for name, rows in metrics.items():
         if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            rows = [_with_compared(row) for row in rows]
             columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if _plain(value)))
             columns.sort(key=lambda key: key not in ("class", "name", "layer", "image"))
             cells = [[_told(row.get(column)) for column in columns] for row in rows]
             texts = [i for i, key in enumerate(columns) if any(isinstance(row.get(key), bool | str) for row in rows)]
             found.append((name, columns, cells, texts))
     return found
+
+
+def _with_compared(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A class model's row, and behind it, as `log_softmax score`, what the other objective came to."""
+    if not isinstance(other := row.get("compared"), dict):
+        return dict(row)
+    told = {key: value for key, value in other.items() if key not in ("objective", "no_gradient")}
+    return {**row, **{f"{other.get('objective', 'other')} {key}": value for key, value in told.items()}}
 
 
 def _plain(value: Any) -> bool:

@@ -9,8 +9,9 @@ from torch.utils.data import DataLoader
 
 from callbacks import ClassModels, MeanImage, spread
 from callbacks.class_model_pages import class_model_table
-from callbacks.class_model_store import check_judge, chosen_numbers, recipe
+from callbacks.class_model_store import check_judge
 from callbacks.mean_image import load_mean_image
+from deepinside.class_model_numbers import chosen_numbers, recipe
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
 from deepinside.data.picture import find_classes

@@ -27,7 +27,7 @@ from deepinside.files import write_json
 from deepinside.progress import Bar
 from deepinside.provenance import FILE, provenance
 from deepinside.report.comparison_report import write_comparison
-from deepinside.result_tables import print_table
+from deepinside.result_tables import markdown_table, print_table
 from deepinside.runs import open_run
 from deepinside.tasks.analysis import shows, start
 from deepinside.tasks.compared_maps import agreement_of_maps, summarise_agreement
@@ -119,20 +119,15 @@ def _log(
                     writer.add_scalar(tag, value, step)
     with SummaryWriter(str(out)) as writer:
         settings = [[key, *(value or "" for value in values)] for key, values in comparison.settings.items()]
-        writer.add_text("compare/settings", _markdown(["setting", *comparison.labels], settings))
+        writer.add_text("compare/settings", markdown_table(["setting", *comparison.labels], settings))
         for place, label in enumerate(comparison.labels[1:], start=1):
-            text = f"{heading(comparison, place)}\n\n{_markdown(*difference_rows(comparison, place))}\n\n{NOTE}"
+            text = f"{heading(comparison, place)}\n\n{markdown_table(*difference_rows(comparison, place))}\n\n{NOTE}"
             writer.add_text(f"compare/{label}", text)
         if comparison.seeds:
-            text = f"{_markdown(*seeds_rows(comparison.seeds))}\n\n{OVER_SEEDS}"
+            text = f"{markdown_table(*seeds_rows(comparison.seeds))}\n\n{OVER_SEEDS}"
             writer.add_text("compare/over_seeds", text)
         sheets = {"pictures": draw_pictures(comparison.labels, shown[:IN_TENSORBOARD])}
         sheets["class_models"] = draw_class_models(comparison.labels, models)
         for name, sheet in sheets.items():
             if sheet:
                 writer.add_image(f"compare/{name}", np.array(sheet), dataformats="HWC")
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
