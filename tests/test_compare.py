@@ -58,6 +58,12 @@ class TestStatistics:
         assert found.mcnemar is not None
         assert (found.mcnemar.only_first, found.mcnemar.only_this, found.mcnemar.p) == (0, 0, 1)
 
+    def test_shares_that_agree_in_every_picture_are_a_point(self) -> None:
+        """One net twice: Wilson's width belongs to hits, not to a mean IoU."""
+        values = np.random.default_rng(2).random((1, 12))
+        [found] = paired_differences(values, values, [False])
+        assert (found.low, found.high) == (0, 0)
+
     def test_what_is_hard_for_both_cancels(self) -> None:
         """A difference that is the same in every picture has no width, whatever the pictures' own spread."""
         first = np.random.default_rng(1).random((1, 50))
