@@ -15,6 +15,11 @@ def some(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def kind_name(kind: str) -> str:
+    """`too large` of too_large. wrong_instance, as files have it, is `elsewhere`: the picture may hold one object."""
+    return "elsewhere" if kind == "wrong_instance" else kind.replace("_", " ")
+
+
 def scored(score: float, posterior: float) -> str:
     """`S = 12.3   P = 0.99`: a class score and its posterior, as captions tell them; no score of -0.0."""
     return f"S = {round(score, 1) + 0.0:.1f}   P = {posterior:.2f}"
