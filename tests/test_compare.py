@@ -214,6 +214,12 @@ class TestPairing:
 
     def test_no_records_of_an_analysis(self, tmp_path: Path) -> None:
         run = write_run(tmp_path / "b", [], task="saliency")
+        photographs = write_run(tmp_path / "c", [], task="localise", images="photo.jpg")
+        with pytest.raises(UserError, match="task=localise images= leaves none; give the folder of a run"):
+            compare([open_run(photographs), open_run(run)])
+        stopped = write_run(tmp_path / "d", [], task="localise", images=None)
+        with pytest.raises(UserError, match="task=localise was stopped before its end; the same command goes on"):
+            compare([open_run(stopped), open_run(run)])
         with pytest.raises(UserError, match="task=saliency leaves none; give the folder of a run"):
             pair_pictures([open_run(write_run(tmp_path / "a", [record(0), record(1)])), open_run(run)])
 
