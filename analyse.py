@@ -5,13 +5,14 @@ import time
 from pathlib import Path
 from shlex import quote
 
-from deepinside.config import TASKS, AnalyseConfig
-from deepinside.config.heeded import NOT_SCORED, WITHOUT_NET, check_heeded
+from deepinside.config import TASKS, AnalyseConfig, recipe_name
+from deepinside.config.heeded import NOT_SCORED, WITHOUT_NET, check_heeded, heeds
 from deepinside.config.help import analysis_help
+from deepinside.config.looking import LocalisationConfig
 from deepinside.errors import UserError
 from deepinside.files import write_json
 from deepinside.folders import check_run, newest_run
-from deepinside.launch import if_stopped, run_script
+from deepinside.launch import if_stopped, is_further_process, run_script
 from deepinside.load_config import argument_value, given_value, load_config
 
 RECIPES = Path(__file__).resolve().parent / "configs"
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> None:
     else:
         config = _configured(arguments)
         _check(config, arguments)
+        _take_preset_whole(config, arguments)
         _start(config)
 
 
@@ -60,6 +62,20 @@ def _configured(arguments: list[str]) -> AnalyseConfig:
         if given_value(AnalyseConfig, arguments, "model.weights") is None:
             config.model.weights = str(run / "checkpoints" / "last.ckpt")
     return config
+
+
+def _take_preset_whole(config: AnalyseConfig, arguments: list[str]) -> None:
+    """A localisation preset that is asked for comes without the blur that went with another one, and says so."""
+    settings, plain = config.localisation, LocalisationConfig.blur
+    asked = given_value(AnalyseConfig, arguments, "localisation.preset") is not None
+    kept = not asked or given_value(AnalyseConfig, arguments, "localisation.blur") is not None
+    looks = heeds(config.task or "", "localisation.blur") and not (config.boxes or config.predictions)
+    if kept or not looks or settings.blur == plain:
+        return
+    if not is_further_process():
+        owner = "the run" if config.run else f"configs/{recipe_name(config)}.yaml"
+        print(f"localisation.blur={settings.blur} of {owner} does not go with the preset asked for: {plain}")
+    settings.blur = plain
 
 
 def _check(config: AnalyseConfig, arguments: list[str]) -> None:

@@ -18,14 +18,15 @@ from deepinside.metrics.agreement import SMALLEST, agreement, covered_part
 class Cascaded:
     """One picture, stage by stage, the trained net first: how alike its map and the trained net's are, whether the map
     is constant, and so has no ranks, and, with true boxes, whether the box for its class hits one; whether the centre
-    box does. own: the trained net's map where crops covered the picture.
+    box does. title: the class, after a photograph's own name where it has no label. own: the trained net's map where
+    crops covered the picture.
 
     Spearman's correlation of a constant map is 0, and NaN throughout where the trained net's own is constant. Both are
     NaN for maps that are too small for SSIM.
     """
 
     picture: WholePicture
-    class_name: str
+    title: str
     maps: list[Tensor]
     own: Tensor
     blank: list[bool]
@@ -35,9 +36,7 @@ class Cascaded:
     centre_hit: bool
 
 
-def judge(
-    picture: WholePicture, class_name: str, maps: list[Tensor], coverage: Tensor | None, hits: list[bool]
-) -> Cascaded:
+def judge(picture: WholePicture, title: str, maps: list[Tensor], coverage: Tensor | None, hits: list[bool]) -> Cascaded:
     """Of the stages' maps, the trained net's first, and of whether their boxes hit; coverage: where crops covered."""
     small = shrink(torch.stack(maps))  # as those whose drift is told while training
     seen = covered_part(small, coverage)
@@ -49,7 +48,7 @@ def judge(
             spearman = spearman.nan_to_num(0.0)
     centre_hit = bool(hits) and bool(iou(centre_box(picture.size)[None], picture.boxes).max() >= 0.5)
     return Cascaded(
-        picture, class_name, [*small], seen[0].clone(), blank, spearman.tolist(), ssim.tolist(), hits, centre_hit
+        picture, title, [*small], seen[0].clone(), blank, spearman.tolist(), ssim.tolist(), hits, centre_hit
     )
 
 

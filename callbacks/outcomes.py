@@ -31,7 +31,7 @@ from deepinside.plots import Explanation, draw_explanation
 from deepinside.predictions import COLUMNS, Guesses
 from deepinside.records import KINDS, PictureRecord
 from deepinside.tiles import sheet
-from deepinside.words import hundredths
+from deepinside.words import hundredths, kind_name
 
 PAGE = 12  # panels on a page of the gallery
 Rows = list[dict[str, Any]]
@@ -165,7 +165,7 @@ def _explanation(classes: Classes, picture: WholePicture, found: Located, kind: 
     best = f"{classes.short_name(int(found.classes[0]))} P = {float(found.posteriors[0]):.2f}"
     judged = ""
     if kind:
-        judged = f": {kind.replace('_', ' ')}, IoU {hundredths(float(iou(known[None], picture.boxes).max()))}"
+        judged = f": {kind_name(kind)}, IoU {hundredths(float(iou(known[None], picture.boxes).max()))}"
     own = f"{classes.short_name(picture.label)}{judged}   first guess" if picture.label >= 0 else picture.name
     boxes = found.box[None], truth
     return Explanation(picture.frame, found.saliency, f"{own}: {best}", found.mask, *boxes, found.seeds, found.evidence)

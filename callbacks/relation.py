@@ -93,7 +93,8 @@ def relate(convnet: ConvNet, picture: WholePicture) -> tuple[dict[str, Any], lis
         for method, title in METHODS.items()
     }
     name, posterior = convnet.classes.short_name(label), float(scores.softmax(0)[label])
-    panel = draw_reconstructions(frame, drawn, f"{name}   {scored(float(scores[label]), posterior)}")
+    photo = "" if picture.label >= 0 else f"{picture.name}: "
+    panel = draw_reconstructions(frame, drawn, f"{photo}{name}   {scored(float(scores[label]), posterior)}")
     row = {"index": picture.index, "image": picture.name, "class_index": label, "class": name}
     row |= {"score": float(scores[label]), "posterior": posterior}
     return row | {"explicit_deconvnet": compare_explicit(convnet, normalised, classes)}, layers, panel
@@ -107,7 +108,7 @@ def compare_explicit(convnet: ConvNet, images: Tensor, classes: Tensor) -> float
     try:
         by_steps = deconvnet(convnet.net, images, classes)
     except UserError as error:
-        return str(error)
+        return str(error).replace("saliency(..., method='deconvnet')", "task=saliency saliency.method=deconvnet")
     by_rule = saliency(convnet.net, images, classes, "deconvnet", reduction="none", strategy="loop")
     difference, size = float((by_steps - by_rule).abs().max()), float(by_rule.abs().max())
     return difference / size if size else difference

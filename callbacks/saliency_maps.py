@@ -152,11 +152,11 @@ def drift(before: Arrays, now: Arrays, covered: Mapping[str, Tensor | None]) -> 
 
 
 def check_method(convnet: ConvNet, method: str) -> None:
-    """Raises UserError where the method has no meaning for the net."""
+    """Raises UserError where the method has no meaning for the net, whose layers it calls by their own names."""
     if method in RULES:
         side = convnet.preprocessing.crop
         blank = torch.zeros(1, 3, side, side, device=convnet.mean.device, dtype=convnet.dtype)
-        saliency(convnet, blank, torch.zeros(1, dtype=torch.int64), method)
+        saliency(convnet.net, blank, torch.zeros(1, dtype=torch.int64), method)
 
 
 def explain(convnet: ConvNet, picture: WholePicture, settings: SaliencyConfig) -> tuple[dict[str, Any], Explanation]:

@@ -108,7 +108,7 @@ class Randomisation(Callback):
                     told += self._hit(net, picture)
                 bar.advance()
         found = [
-            judge(picture, row["class"], own, shown.coverage, told)
+            judge(picture, _title(row), own, shown.coverage, told)
             for picture, (row, shown), own, told in zip(pictures, trained, maps, hits, strict=True)
         ]
         return [*found[:DRAWN], *(replace(one, maps=[]) for one in found[DRAWN:])]
@@ -157,6 +157,11 @@ def _log_curves(trainer: Trainer, results: dict[str, Any]) -> None:
         log_numbers(trainer, numbers, row["randomised"])
 
 
+def _title(row: dict[str, Any]) -> str:
+    """The class; of a photograph without a label its name, too."""
+    return row["class"] if row["labelled"] else f"{row['image']}: {row['class']}"
+
+
 def _short(layer: str) -> str:
     """The last parts of its name that a column has room for."""
     while len(layer) > 14 and "." in layer:
@@ -174,5 +179,5 @@ def _draw(found: list[Cascaded], stages: list[list[str]]) -> Image.Image:
         told = "  ".join(
             "blank" if blank else f"{value:.2f}" for value, blank in zip(one.spearman, one.blank, strict=True)
         )
-        strips.append(draw_strip(columns, f"{one.class_name}   rank correlation with the trained net's map: {told}"))
+        strips.append(draw_strip(columns, f"{one.title}   rank correlation with the trained net's map: {told}"))
     return sheet(strips, 1)

@@ -440,8 +440,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         script.main(["task=localise", *arguments])
         said[name] = capsys.readouterr().out
     assert "best two centred" in said["trivial"]
-    assert said["data"] == said["scored"]
-    assert "wrong class 1" in said["scored"]
+    assert said["trivial"].endswith(f"results: {tmp_path / 'a' / 'metrics.json'}\n")
+    assert said["scored"] == f"{said['data']}results: {tmp_path / 'b' / 'metrics.json'}\n"
+    assert "wrong class 1, elsewhere 1" in said["scored"]
     write_csv(tmp_path / "few.csv", csv_rows()[:2])
     script.main(["task=localise", f"predictions={tmp_path / 'few.csv'}", f"boxes={tmp_path / 'tree'}"])
     said["few"] = capsys.readouterr().out

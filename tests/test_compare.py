@@ -58,6 +58,12 @@ class TestStatistics:
         assert found.mcnemar is not None
         assert (found.mcnemar.only_first, found.mcnemar.only_this, found.mcnemar.p) == (0, 0, 1)
 
+    def test_shares_that_agree_in_every_picture_are_a_point(self) -> None:
+        """One net twice: Wilson's width belongs to hits, not to a mean IoU."""
+        values = np.random.default_rng(2).random((1, 12))
+        [found] = paired_differences(values, values, [False])
+        assert (found.low, found.high) == (0, 0)
+
     def test_what_is_hard_for_both_cancels(self) -> None:
         """A difference that is the same in every picture has no width, whatever the pictures' own spread."""
         first = np.random.default_rng(1).random((1, 50))
@@ -208,6 +214,12 @@ class TestPairing:
 
     def test_no_records_of_an_analysis(self, tmp_path: Path) -> None:
         run = write_run(tmp_path / "b", [], task="saliency")
+        photographs = write_run(tmp_path / "c", [], task="localise", images="photo.jpg")
+        with pytest.raises(UserError, match="task=localise images= leaves none; give the folder of a run"):
+            compare([open_run(photographs), open_run(run)])
+        stopped = write_run(tmp_path / "d", [], task="localise", images=None)
+        with pytest.raises(UserError, match="task=localise was stopped before its end; the same command goes on"):
+            compare([open_run(stopped), open_run(run)])
         with pytest.raises(UserError, match="task=saliency leaves none; give the folder of a run"):
             pair_pictures([open_run(write_run(tmp_path / "a", [record(0), record(1)])), open_run(run)])
 

@@ -255,6 +255,38 @@ def test_what_training_does_not_heed_is_refused(argument: str) -> None:
         train.main(["trainer.max_epochs=1", f"class_models.{argument}"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "blur", "said"),
+    [
+        ("", 2.0, False),
+        ("localisation.preset=best", 0.0, True),
+        ("localisation.preset=vgg localisation.blur=2", 2.0, False),
+        ("config=MINE", 0.0, True),
+        ("config=MINE localisation.blur=1", 1.0, False),
+    ],
+)
+def test_a_preset_that_is_asked_for_leaves_the_runs_blur(
+    arguments: str,
+    blur: float,
+    said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    started: list[AnalyseConfig] = []
+    monkeypatch.setattr(analyse, "_start", started.append)
+    (tmp_path / "mine.yaml").write_text("localisation: {preset: best}\n")
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last.ckpt").touch()
+    save_config(load(), run / "config.yaml")
+    given = arguments.replace("MINE", str(tmp_path / "mine.yaml")).split()
+    analyse.main(["task=localise", f"run={run}", *given])
+    assert started[0].localisation.blur == blur
+    line = "localisation.blur=2.0 of the run does not go with the preset asked for: 0.0\n"
+    assert capsys.readouterr().out == (line if said else "")
+
+
 def test_files_may_hold_what_another_task_heeds(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("class_models: {lam: 3}\n")
     check_heeded("saliency", [f"config={tmp_path / 'mine.yaml'}", "images=x", "trainer.accelerator=cpu"])

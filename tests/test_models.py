@@ -198,13 +198,15 @@ def test_files_that_are_no_weights(tmp_path: Path, squeezenet_file: Path) -> Non
     torch.save({"a": 1}, tmp_path / "numbers.pth")
     torch.save({1: torch.zeros(2)}, tmp_path / "unnamed.pth")
     torch.save({"fc.weight": torch.tensor(1.0)}, tmp_path / "flat.pth")
+    torch.save(zoo.squeezenet1_1(), tmp_path / "whole.pth")
     torch.save(simonyan2013_state(), tmp_path / "own.pth")
     diverged = torch.load(squeezenet_file, weights_only=True)
     diverged["features.3.squeeze.bias"][2] = float("nan")
     torch.save(diverged, tmp_path / "diverged.pth")
     for name, path, words in (
         ("squeezenet1_1", tmp_path / "diverged.pth", "'features.3.squeeze.bias' has values that are not finite"),
-        ("squeezenet1_1", tmp_path / "text.pth", "not a file of tensors"),
+        ("squeezenet1_1", tmp_path / "text.pth", r"not a file of tensors .* reads$"),
+        ("squeezenet1_1", tmp_path / "whole.pth", r"not a file of tensors .* reads; save model\.state_dict\(\)$"),
         ("squeezenet1_1", tmp_path / "numbers.pth", "holds no state_dict"),
         ("squeezenet1_1", tmp_path / "unnamed.pth", "holds no state_dict"),
         ("resnet18", tmp_path / "flat.pth", "has another shape of 'fc.weight'"),
@@ -288,6 +290,8 @@ def test_a_bare_file_of_the_datas_number_of_classes_keeps_its_head(tmp_path: Pat
     )  # type: ignore[union-attr]
     alone = build("shapes_convnet", str(tmp_path / "bare.pth"), mean=[0.5] * 3, std=[0.25] * 3)
     with pytest.raises(UserError, match=r"model\.classes=FILE names the weights' classes, which they do not"):
+        labels_in(alone.classes, TEN, "folder")
+    with pytest.raises(UserError, match=r"fine-tunes a head of the data's, or images=DIR, without labels$"):
         labels_in(alone.classes, TEN, "folder")
 
 

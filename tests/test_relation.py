@@ -21,7 +21,7 @@ from deepinside.attribution.deconvnet import deconvnet
 from deepinside.attribution.relation import LayerRelation, relation, relative_difference, summarise
 from deepinside.attribution.saliency import saliency
 from deepinside.classifier import Classifier
-from deepinside.config import DataConfig, TrainerConfig
+from deepinside.config import AnalyseConfig, DataConfig, SaliencyConfig, TrainerConfig
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes
@@ -34,6 +34,7 @@ from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.models.simonyan2013 import simonyan2013
 from deepinside.plots import draw_reconstructions, signed_grey
+from deepinside.tasks import pictures as tasks
 from deepinside.words import scored
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -332,6 +333,19 @@ def test_nets_with_smooth_activations_are_refused() -> None:
         relation(net, torch.rand(1, 3, 2, 2), torch.tensor([0]))
 
 
+def test_refusals_of_the_tasks_name_their_own_keys(tmp_path: Path) -> None:
+    """And the layers as the net's own author does."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    convnet = ConvNet("own", net, Preprocessing((0.5,) * 3, (0.25,) * 3, 9, 8), SHAPES.classes, ())
+    rules = r"is defined for rectifiers, and Sequential has smooth activations: 1 \(silu\)"
+    config = AnalyseConfig(saliency=SaliencyConfig(method="guided"))
+    with pytest.raises(UserError, match=rf"^saliency\.method=guided {rules}; saliency\.method=gradient works on every"):
+        tasks.saliency(config, Classifier(convnet), tmp_path / "out")
+    with pytest.raises(UserError, match=rf"^DeconvNet {rules}; task=saliency works on every net$"):
+        tasks.relation(config, Classifier(convnet), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_several_pictures_become_one_table() -> None:
     one = [LayerRelation("a", "ReLU", "rule", 0.5, 0.25, 4), LayerRelation("b", "flatten", "none")]
     two = [LayerRelation("a", "ReLU", "rule", 2.0, 0.75, 12), LayerRelation("b", "flatten", "none")]
@@ -404,7 +418,8 @@ def test_a_picture_is_looked_at_for_its_own_class_or_the_best(label: int, shown:
     assert row["explicit_deconvnet"] < 1e-4
     assert layers == relation(convnet.net, (image - convnet.mean) / convnet.std, classes)
     maps = {title: saliency(convnet, image, classes, key, reduction="none")[0] for key, title in METHODS.items()}
-    caption = f"{name}   {scored(float(scores[shown]), posterior)}"
+    photo = "" if label >= 0 else "photo: "
+    caption = f"{photo}{name}   {scored(float(scores[shown]), posterior)}"
     assert panel.tobytes() == draw_reconstructions(crop, maps, caption).tobytes()
 
 
@@ -443,9 +458,12 @@ def test_the_task_on_real_photographs(shared: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "classifier.2" in done.stdout
-    assert "features.12 (cat) joins or branches" in " ".join(done.stdout.split())
+    told = " ".join(done.stdout.split())
+    assert "features.12 (cat) joins or branches; task=saliency saliency.method=deconvnet takes any net" in told
     found = json.loads((tmp_path / "out" / "relation.json").read_text())
     assert len(found["pictures"]) == 2
+    with Image.open(next((tmp_path / "out" / "pictures").glob(f"*{photos[0].stem}*.png"))) as panel:
+        assert panel.info["Description"].startswith(f"{found['pictures'][0]['image']}: ")
     assert found["kinds"]["ReLU"]["layers"] == 26
     assert found["kinds"]["convolution"]["difference"] < 1e-5
     assert 0.2 < found["kinds"]["ReLU"]["disagreement"] < 0.8

@@ -45,7 +45,7 @@ from deepinside.report.run_report import METHODS, _about_class_models, _about_sa
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
 from deepinside.tasks.report import leave_report, report_again
-from deepinside.words import hundredths
+from deepinside.words import hundredths, kind_name
 
 ROOT = Path(__file__).resolve().parent.parent
 TEN = Shapes("val", 0, 1).classes
@@ -230,7 +230,7 @@ def test_cards_tell_what_the_records_hold(run: Run, page: Page) -> None:
         assert float(card["data-iou-first"]) == record.guesses[0].iou
         assert float(card["data-iou-known"]) == record.localisation["mean_iou"]
         assert card["data-class"] == f"{record.class_name} {record.class_id}"
-        known = record.class_known.replace("_", " ")
+        known = kind_name(record.class_known)
         for told in (record.class_name, known, hundredths(record.localisation["mean_iou"])):
             assert told in photo["alt"]
     truth = [rect for rect in page.all("rect", "truth") if "case" not in rect["class"]]
@@ -247,6 +247,16 @@ def test_a_picture_without_boxes_has_a_card(tmp_path: Path) -> None:
     assert card.kinds == {"first_guess": "no_boxes", "class_known": "no_boxes"}
     assert list(kinds_of([card])) == ["no_boxes"]
     assert [guess["below"] for guess in card.about["guesses"]] == ["", ""]
+
+
+def test_a_box_on_no_true_one_is_elsewhere(tmp_path: Path) -> None:
+    """The picture may hold one object: no words about instances, whatever the key is."""
+    own = {"localisation": {"mean_iou": 0.0}, "first_guess": "wrong_instance", "class_known": "wrong_instance"}
+    guess, box = Guess("n1", "goose", 0.5, [0, 0, 9, 9], 0.0, False), [50, 50, 60, 60]
+    card = Card(PictureRecord(3, "p", (60, 90), "n1", "goose", [box], [guess], [0, 0, 9, 9], {}, **own), tmp_path, None)
+    assert card.alt.endswith("P 0.50: elsewhere, IoU 0.00; class known: elsewhere, IoU 0.00")
+    assert card.about["lines"][1] == "first guess: elsewhere; class known: elsewhere"
+    assert list(kinds_of([card])) == ["wrong_instance"]
 
 
 def test_odd_names_are_text_and_nothing_else(page: Page) -> None:

@@ -33,6 +33,7 @@ from deepinside.config import (
     SanityConfig,
     TrainerConfig,
 )
+from deepinside.data.folder import PictureFiles
 from deepinside.data.module import PictureData
 from deepinside.data.source import open_split
 from deepinside.data.views import WholePicture
@@ -174,6 +175,25 @@ def shown_to(tmp_path: Path, *callbacks: Callback) -> tuple[Classifier, dict[str
 def scalars(folder: Path, tag: str) -> dict[int, float]:
     events = EventAccumulator(str(folder)).Reload()
     return {event.step: event.value for event in events.Scalars(tag)}
+
+
+def test_photographs_are_called_by_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    captions: list[str] = []
+
+    def draw(columns: Any, caption: str) -> Image.Image:
+        captions.append(caption)
+        return draw_strip(columns, caption)
+
+    monkeypatch.setattr("callbacks.sanity.draw_strip", draw)
+    Image.new("RGB", (80, 80), "red").save(tmp_path / "goose.png")
+    data = DataConfig(workers=0)
+    convnet = build_convnet(ModelConfig("shapes_convnet"), data, open_split(data, "val", 0).classes)
+    photographs = PictureData(data, convnet, val=PictureFiles([str(tmp_path / "goose.png")], convnet.classes))
+    callback = Randomisation(SanityConfig(1, 1), SaliencyConfig(crops="one"), folder=tmp_path / "sanity")
+    settings = TrainerConfig(accelerator="cpu", enable_progress_bar=False)
+    trainer = make_trainer(settings, tmp_path, [callback], own_samplers=True)
+    trainer.predict(Classifier(convnet), photographs, return_predictions=False)
+    assert captions[0].startswith("goose: ")
 
 
 def test_curves_picture_and_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def draws(values: np.ndarray[Any, Any], resamples: int = 1000, seed: int = 0) ->
 
 def test_interval_of_a_share_is_the_binomials() -> None:
     values = np.repeat([True, False], [120, 280])
-    low, high = interval(draws(values, 4000), 400)
+    low, high = interval(draws(values, 4000), values)
     spread = 1.96 * np.sqrt(0.3 * 0.7 / 400)
     assert low == pytest.approx(0.3 - spread, abs=0.006)
     assert high == pytest.approx(0.3 + spread, abs=0.006)
@@ -29,17 +29,28 @@ def test_columns_are_drawn_together() -> None:
     """A paired difference that is the same in every picture has no width, whatever the pictures' own spread."""
     values = np.random.default_rng(1).random((50, 1))
     found = draws(np.concatenate([values, values + 0.25], axis=1))
-    assert interval(found[:, 1] - found[:, 0], 50) == pytest.approx((0.25, 0.25))
-    low, high = interval(found[:, 0], 50)
+    assert interval(found[:, 1] - found[:, 0], values) == pytest.approx((0.25, 0.25))
+    low, high = interval(found[:, 0], values)
     assert high - low > 0.1
 
 
 def test_pictures_that_are_all_alike_are_no_certainty() -> None:
     """Wilson's interval of none and of all in 40 is [0, 8.76] and [91.24, 100] percent."""
     none, all_of_them = np.zeros((40, 1), dtype=bool), np.ones((40, 1), dtype=bool)
-    assert interval(draws(none)[:, 0], 40) == pytest.approx((0, 0.0876), abs=1e-4)
-    assert interval(draws(all_of_them)[:, 0], 40) == pytest.approx((0.9124, 1), abs=1e-4)
-    assert interval(draws(none)[:, 0], 40, least=-1) == pytest.approx((-0.0876, 0.0876), abs=1e-4)
+    assert interval(draws(none)[:, 0], none) == pytest.approx((0, 0.0876), abs=1e-4)
+    assert interval(draws(all_of_them)[:, 0], all_of_them) == pytest.approx((0.9124, 1), abs=1e-4)
+    assert interval(draws(none)[:, 0], none, least=-1) == pytest.approx((-0.0876, 0.0876), abs=1e-4)
+    lost = draws(none)[:, 0] - draws(all_of_them)[:, 0]
+    both = np.concatenate([none, all_of_them], axis=1)
+    assert interval(lost, both, least=-1) == pytest.approx((-1, -0.9124), abs=1e-4)
+
+
+def test_shares_that_are_all_alike_are_a_point() -> None:
+    """What is no hit or miss has Wilson's width neither by itself nor as a difference."""
+    mass = np.random.default_rng(3).random((12, 1))
+    assert interval(draws(mass - mass)[:, 0], np.concatenate([mass, mass], axis=1), least=-1) == (0, 0)
+    half = np.full((12, 1), 0.5)
+    assert interval(draws(half)[:, 0], half) == (0.5, 0.5)
 
 
 def test_draws_are_seeded_and_shaped() -> None:

@@ -23,14 +23,17 @@ def resampled_means(values: NDArray[np.generic], resamples: int = RESAMPLES, see
         yield ((counts @ flat).astype(np.float64) / pictures).reshape(-1, *values.shape[1:])
 
 
-def interval(draws: Array, pictures: int, least: float = 0.0) -> tuple[float, float]:
-    """The middle 95% of the resampled means (B,) of so many pictures' values, which lie in [least, 1].
+def interval(draws: Array, values: NDArray[np.generic], least: float = 0.0) -> tuple[float, float]:
+    """The middle 95% of the resampled means (B,), which lie in [least, 1], of the pictures' values (N, ...); of a
+    difference, the values of both that are compared.
 
-    Where all of them are 0, or all 1, resampling knows no spread: there it is `none_seen` on the inner side.
+    Where each picture is 0 or 1 and the means are all alike at 0 or an end, resampling knows no spread: there it is
+    `none_seen` on the inner side. Other values that do not vary are a point.
     """
     low, high = np.quantile(draws, [0.025, 0.975])
-    if low == high and low in (0, 1):
-        low, high = max(least, low - none_seen(pictures)), min(1.0, high + none_seen(pictures))
+    if low == high and low in (-1, 0, 1) and np.isin(values, (0, 1)).all():
+        width = none_seen(len(values))
+        low, high = max(least, low - width), min(1.0, high + width)
     return float(low), float(high)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deepinside.words import counted
+from deepinside.words import counted, kind_name
 
 COLUMNS = {
     "top-1 error": "top1_error",
@@ -37,7 +37,7 @@ def print_results(metrics: Mapping[str, Any]) -> None:
     if differences:
         print(f"minus centre box: {', '.join(differences)}")
     for name, counts in metrics.get("errors", {}).items():
-        kinds = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in counts.items())
+        kinds = ", ".join(f"{kind_name(kind)} {count}" for kind, count in counts.items())
         print(f"{name.replace('_', ' ')}: {kinds}")
 
 

@@ -114,5 +114,6 @@ def _best_pair(hits: Tensor) -> tuple[int, int, int]:
 
 
 def _row(name: str, values: Tensor) -> dict[str, Any]:
-    draws = np.concatenate(list(resampled_means(values.double().numpy())))
-    return {"box": name, "accuracy": float(values.double().mean()), "interval": list(interval(draws, len(values)))}
+    each = values.double().numpy()
+    draws = np.concatenate(list(resampled_means(each)))
+    return {"box": name, "accuracy": float(each.mean()), "interval": list(interval(draws, each))}

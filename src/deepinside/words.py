@@ -21,6 +21,11 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def kind_name(kind: str) -> str:
+    """`too large` of too_large. wrong_instance, as files have it, is `elsewhere`: the picture may hold one object."""
+    return "elsewhere" if kind == "wrong_instance" else kind.replace("_", " ")
+
+
 def scored(score: float, posterior: float) -> str:
     """`S = 12.3   P = 0.99`: a class score and its posterior, as captions tell them; no score of -0.0."""
     return f"S = {tenths(score)}   P = {posterior:.2f}"

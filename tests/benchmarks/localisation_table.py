@@ -192,7 +192,7 @@ def difference(values: Values) -> str:
 
 def bounds(values: Values, least: float = 0) -> list[float]:
     draws = np.concatenate(list(resampled_means(values)))
-    return [100 * float(number) for number in (values.mean(), *interval(draws, len(values), least))]
+    return [100 * float(number) for number in (values.mean(), *interval(draws, values, least))]
 
 
 if __name__ == "__main__":

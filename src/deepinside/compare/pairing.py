@@ -61,8 +61,11 @@ def _keyed(run: Run) -> dict[Key, PictureRecord]:
 
 def _how_to_record(run: Run) -> str:
     task = run.config.get("task")
+    if task == "localise" and not run.config.get("images"):
+        return "task=localise was stopped before its end; the same command goes on"
     if task:
-        return f"task={task} leaves none; give the folder of a run of train.py, or of task=localise"
+        photographs = " images=" if task == "localise" else ""
+        return f"task={task}{photographs} leaves none; give the folder of a run of train.py, or of task=localise"
     if not (run.folder / "checkpoints" / "last.ckpt").is_file():
         return "its training was stopped before its first epoch was done"
     return f"`python train.py {quote(f'resume={run.folder}')}` makes it at its end"

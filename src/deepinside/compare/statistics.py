@@ -46,8 +46,9 @@ def paired_differences(first: Values, this: Values, lower_is_better: list[bool],
     """
     gain = this - first
     draws = np.concatenate(list(resampled_means(gain.T, seed=seed)))
+    both = np.stack([first.T, this.T], axis=-1)  # (N, K, 2)
     return [
-        Difference(float(gain[k].mean()), *interval(draws[:, k], gain.shape[1], least=-1), _mcnemar(a, b, error))
+        Difference(float(gain[k].mean()), *interval(draws[:, k], both[:, k], least=-1), _mcnemar(a, b, error))
         for k, (a, b, error) in enumerate(zip(first, this, lower_is_better, strict=True))
     ]
 

@@ -98,11 +98,11 @@ def labels_in(wanted: Classes, given: Classes, name: str) -> list[int]:
     unknown = [identifier for identifier in given.ids if identifier not in place]
     if unknown:
         shapes = "the default data are drawn shapes: give data.name=... data.root=..., or images=...; "
-        other = shapes if name == "shapes" else ""
+        other, unlabelled = (shapes, "") if name == "shapes" else ("", ", or images=DIR, without labels")
         if wanted == Classes.unnamed(len(wanted)):
             other += "model.classes=FILE names the weights' classes, which they do not; "
         raise UserError(
             f"the ConvNet's {len(wanted)} classes do not include {len(unknown)} of the data's {len(given)}"
-            f" (first: {unknown[0]}); {other}train.py fine-tunes a head of the data's"
+            f" (first: {unknown[0]}); {other}train.py fine-tunes a head of the data's{unlabelled}"
         )
     return [place[identifier] for identifier in given.ids]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deepinside.bootstrap import Array, interval, resampled_means
@@ -15,6 +16,8 @@ from deepinside.metrics.max_box import best_thresholds
 from deepinside.records import KINDS
 
 MAX_BOX = ("max_box_acc", "max_box_acc_v2")
+Measure = tuple[str, str]
+"""A row and a measure of it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def count_kinds(kinds: Sequence[str]) -> dict[str, int]:
 def mean_intervals(names: Sequence[str], values: Array) -> dict[str, list[float]]:
     """{name: [low, high]}: of the mean over pictures of each column of `values` (N, names), N >= 1; as `summarise`."""
     draws = np.concatenate(list(resampled_means(values)))
-    return {name: _rounded(interval(draws[:, i], len(values))) for i, name in enumerate(names)}
+    return {name: _rounded(interval(draws[:, i], values[:, i])) for i, name in enumerate(names)}
 
 
 def _intervals(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, dict[str, list[float]]]:
@@ -72,19 +75,23 @@ def _intervals(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, dict[s
     if outcomes.scores:
         classes = torch.stack([score.classes for score in outcomes.scores]).numpy()
         found["classification"] = mean_intervals(ERRORS, classes)
-    draws_of, boxed = _draws(outcomes), sum(score.rows is not None for score in outcomes.scores)
+    draws_of, values_of = _draws(outcomes)
     for row in ROWS:
         told = [key for key in measured.get(row, {}) if (row, key) in draws_of]
         if told:
             name = "localisation" if row == "method" else row
-            found[name] = {key: _rounded(interval(draws_of[row, key], boxed)) for key in told}
+            found[name] = {key: _rounded(interval(draws_of[row, key], values_of[row, key])) for key in told}
     paired = [key for row, key in draws_of if row == "method" and ("centre_box", key) in draws_of]
     if paired and "centre_box" in measured:
         found["minus_centre_box"] = {
             key: _rounded(
                 (
                     measured["method"][key] - measured["centre_box"][key],
-                    *interval(draws_of["method", key] - draws_of["centre_box", key], boxed, least=-1),
+                    *interval(
+                        draws_of["method", key] - draws_of["centre_box", key],
+                        np.stack([values_of["method", key], values_of["centre_box", key]], axis=1),
+                        least=-1,
+                    ),
                 )
             )
             for key in paired
@@ -93,20 +100,24 @@ def _intervals(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, dict[s
     return found
 
 
-def _draws(outcomes: Outcomes) -> dict[tuple[str, str], Array]:
-    """The resampled values (B,) of each row's measures."""
+def _draws(outcomes: Outcomes) -> tuple[dict[Measure, Array], dict[Measure, NDArray[np.generic]]]:
+    """The resampled means (B,) of each row's measures, and the pictures' values (N, ...) that they come from."""
     boxed = [score.rows for score in outcomes.scores if score.rows is not None]
     if not boxed:
-        return {}
-    means = np.concatenate(list(resampled_means(torch.stack(boxed).numpy())))
-    found = {(row, key): means[:, r, k] for r, row in enumerate(ROWS) for k, key in enumerate(MEASURES)}
+        return {}, {}
+    each = torch.stack(boxed).numpy()
+    means = np.concatenate(list(resampled_means(each)))
+    places = {(row, key): (r, k) for r, row in enumerate(ROWS) for k, key in enumerate(MEASURES)}
+    found = {measure: means[:, r, k] for measure, (r, k) in places.items()}
+    values: dict[Measure, NDArray[np.generic]] = {measure: each[:, r, k] for measure, (r, k) in places.items()}
     if outcomes.hits:
         # The best threshold is chosen anew in each resample.
-        chunks = resampled_means(torch.stack(list(outcomes.hits)).numpy())
-        best = np.concatenate([np.stack(best_thresholds(chunk), axis=-1) for chunk in chunks])
+        hits = torch.stack(list(outcomes.hits)).numpy()
+        best = np.concatenate([np.stack(best_thresholds(chunk), axis=-1) for chunk in resampled_means(hits)])
         for r, row in enumerate(ROWS[:2]):
             found |= {(row, key): best[:, r, k] for k, key in enumerate(MAX_BOX)}
-    return found
+            values |= {(row, key): hits[:, r] for key in MAX_BOX}
+    return found, values
 
 
 def _main_first(row: dict[str, float]) -> dict[str, float]:

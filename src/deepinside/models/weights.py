@@ -142,10 +142,10 @@ def _from_file(path: Path) -> Weights:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript, which the error tells of
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # files of another kind are answered with many
-        save = "; torch.save(safetensors.torch.load_file(...), ...) makes one" if path.suffix == ".safetensors" else ""
+    except Exception as error:  # files of another kind are answered with many
         raise UserError(
-            f"model.weights={path} is not a file of tensors that torch.load(weights_only=True) reads{save}"
+            f"model.weights={path} is not a file of tensors that torch.load(weights_only=True) reads"
+            f"{_how_to_save(path, str(error))}"
         ) from None
     if not isinstance(content, dict):
         raise UserError(f"model.weights={path} holds a {type(content).__name__}, not a state_dict")
@@ -163,6 +163,14 @@ def _from_file(path: Path) -> Weights:
         Classes(tuple(classes["ids"]), tuple(classes["names"])),
         about["model"],
     )
+
+
+def _how_to_save(path: Path, error: str) -> str:
+    """A file of tensors in place of one that holds something else, as far as torch's error tells what."""
+    if path.suffix == ".safetensors":
+        return "; torch.save(safetensors.torch.load_file(...), ...) makes one"
+    whole = "Unsupported global" in error or "TorchScript" in error  # a pickled model, a script
+    return "; save model.state_dict()" if whole else ""
 
 
 def _present_names(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from deepinside.records import KINDS, Box, Guess, PictureRecord
 from deepinside.runs import Run
-from deepinside.words import hundredths
+from deepinside.words import hundredths, kind_name
 
 NO_BOXES, RIGHT_CLASS = "no_boxes", "right_class"
 JUDGES = {"first_guess": "First guess", "class_known": "Class known"}
@@ -48,10 +48,10 @@ class Card:
         """Class, kinds of error and IoU in words."""
         guessed = f"{self.record.class_name}; first guess {self.first.class_name}, P {self.first.posterior:.2f}"
         if self.record.known_box is None:
-            return f"{guessed}: {self.kinds['first_guess'].replace('_', ' ')}"
+            return f"{guessed}: {kind_name(self.kinds['first_guess'])}"
         if not self.record.boxes:
             return f"{guessed}; no true boxes"
-        first, known = (kind.replace("_", " ") for kind in self.kinds.values())
+        first, known = (kind_name(kind) for kind in self.kinds.values())
         known_iou = f"IoU {hundredths(self.known_iou)}" if self.known_iou is not None else "IoU unknown"
         return f"{guessed}: {first}, IoU {hundredths(self.first.iou or 0)}; class known: {known}, {known_iou}"
 
@@ -72,7 +72,7 @@ class Card:
             guesses.append(_guess(f"{record.class_name} (class known)", own, record.known_box, iou, right))
         size = f"{record.size[1]}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}{record.size[0]}"
         lines = [f"{record.image}, {size}{boxes}"]
-        told = [f"{JUDGES[judge].lower()}: {kind.replace('_', ' ')}" for judge, kind in self.kinds.items()]
+        told = [f"{JUDGES[judge].lower()}: {kind_name(kind)}" for judge, kind in self.kinds.items()]
         return {"class": record.class_name, "lines": [*lines, "; ".join(told)], "guesses": guesses}
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from deepinside.errors import UserError
 from deepinside.files import replacing
 from deepinside.report.charts import Series, line_chart
-from deepinside.words import hundredths
+from deepinside.words import hundredths, kind_name
 
 
 def write_page(file: Path, template: str, **content: Any) -> None:
@@ -43,6 +43,7 @@ def _environment() -> Environment:
         "percent": percent,
         "signed": signed,
         "words": words,
+        "kind_name": kind_name,
         "interval": interval,
         "times": times,
         "kept": kept,

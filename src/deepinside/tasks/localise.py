@@ -116,4 +116,5 @@ def score_files(config: AnalyseConfig) -> None:
             metrics = trivial_boxes(pictures)
         print_trivial_boxes(metrics)
     if config.out:
-        write_json(Path(config.out) / "metrics.json", metrics)
+        write_json(file := Path(config.out) / "metrics.json", metrics)
+        print(f"results: {file}")
