@@ -57,7 +57,9 @@ class Question:
             raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")
         seeded, preset = isinstance(self.numbers, Preset), self.preset
         if self.blur and not seeded:
-            raise UserError(f"localisation.blur: preset '{preset}' blurs its own maps; only paper and vgg take a blur")
+            raise UserError(
+                f"localisation.blur={self.blur:g}: preset '{preset}' blurs its own maps, and goes with localisation.blur=0"
+            )
         if self.repeat_classes and seeded:
             raise UserError(
                 f"localisation.repeat_classes: preset '{preset}' has one box a class; preset 'best' has more"
