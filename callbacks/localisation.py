@@ -15,7 +15,7 @@ from callbacks.calls import Calls
 from callbacks.gathering import gather, log_numbers, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.outcome_store import OutcomeStore
-from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, look_at, measure
+from callbacks.outcomes import Outcome, draw_outcomes, keep, localise, look_at, measure, question
 from callbacks.progress import tell_share
 from callbacks.subject import Pictures, convnet_of, settings_of
 from deepinside.config import LocalisationConfig
@@ -71,6 +71,7 @@ class Localisation(Monitor):
         store: OutcomeStore | None = None,
     ) -> None:
         self.settings = settings_of(self, settings, LocalisationConfig(every=1))
+        question(0, self.settings)  # a contradiction is told before anything is trained
         super().__init__(self.settings.every, self.settings.unit, max_overhead, pictures, folder, name)
         self.error, self.store = LocalisationError(), store
         self.outcomes: list[Outcome] = []

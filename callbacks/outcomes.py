@@ -60,17 +60,17 @@ class Outcome:
 def look_at(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig, guesses: int = 5) -> CropSaliency:
     """A picture's scores and maps; `localise` and `measure` take them as `looked`."""
     crops = ten_crops(*_size(picture.frame), convnet.preprocessing.crop)
-    return look(convnet, picture.frame, crops, _question(picture, settings, guesses))
+    return look(convnet, picture.frame, crops, question(picture.label, settings, guesses))
 
 
 def localise(classes: Classes, picture: WholePicture, looked: CropSaliency, settings: LocalisationConfig) -> Outcome:
     """The picture's guesses and their score."""
-    return _outcome(classes, picture, find_boxes(picture.frame, looked, _question(picture, settings)))[0]
+    return _outcome(classes, picture, find_boxes(picture.frame, looked, question(picture.label, settings)))[0]
 
 
 def measure(classes: Classes, picture: WholePicture, looked: CropSaliency, settings: LocalisationConfig) -> Outcome:
     """The same with all that there is to know of the picture."""
-    found = find_boxes(picture.frame, looked, _question(picture, settings))
+    found = find_boxes(picture.frame, looked, question(picture.label, settings))
     outcome, boxes, known = _outcome(classes, picture, found)
     kinds = ("", "")
     hits = None
@@ -96,7 +96,7 @@ def keep(outcome: Outcome, folder: Path) -> Outcome:
 
 def find(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> tuple[Rows, Explanation]:
     """The rows of predictions.csv of a picture of which nothing is known, and what there is to draw of it."""
-    found = find_boxes(picture.frame, look_at(convnet, picture, settings), _question(picture, settings))
+    found = find_boxes(picture.frame, look_at(convnet, picture, settings), question(picture.label, settings))
     boxes = to_whole_pixels(scale_boxes(found.boxes, _size(picture.frame), picture.size))
     return _rows(convnet.classes, picture, found, boxes), _explanation(convnet.classes, picture, found, "", found.box)
 
@@ -104,7 +104,7 @@ def find(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) 
 def known_box(convnet: ConvNet, picture: WholePicture, settings: LocalisationConfig) -> Tensor:
     """The box for the picture's own class (4,) as `measure` finds it, without any guesses."""
     looked = look_at(convnet, picture, settings, guesses=0)
-    found = find_boxes(picture.frame, looked, _question(picture, settings, guesses=0))
+    found = find_boxes(picture.frame, looked, question(picture.label, settings, guesses=0))
     return to_whole_pixels(scale_boxes(found.box, _size(picture.frame), picture.size))
 
 
@@ -132,8 +132,9 @@ def _pages(panels: list[Image.Image]) -> list[Image.Image]:
     return [sheet(panels[i : i + PAGE], min(2, len(panels))) for i in range(0, len(panels), PAGE)]
 
 
-def _question(picture: WholePicture, settings: LocalisationConfig, guesses: int = 5) -> Question:
-    return Question(picture.label, settings.preset, settings.blur, guesses, settings.repeat_classes)
+def question(label: int, settings: LocalisationConfig, guesses: int = 5) -> Question:
+    """What is asked of a picture of that class. UserError where the settings contradict each other."""
+    return Question(label, settings.preset, settings.blur, guesses, settings.repeat_classes)
 
 
 def _outcome(classes: Classes, picture: WholePicture, found: Located) -> tuple[Outcome, Tensor, Tensor]:

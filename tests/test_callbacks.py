@@ -229,6 +229,11 @@ def test_spread_is_fixed_and_fair() -> None:
     assert spread(10, 3) == [0, 1, 2]
 
 
+def test_boxes_that_cannot_be_found_are_told_before_training() -> None:
+    with pytest.raises(UserError, match=r"^localisation.blur=2: preset 'best' .* needs localisation.blur=0$"):
+        Localisation(LocalisationConfig(preset="best", blur=2.0))
+
+
 def test_localisation_measures_all_at_test(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
     module = Classifier(convnet())
