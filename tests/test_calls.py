@@ -21,7 +21,7 @@ from deepinside.data.shapes import Shapes
 from deepinside.errors import UserError
 from deepinside.models.shapes_convnet import shapes_convnet
 
-from .test_interrupt import HEARING, ROOT
+from .test_interrupt import BEGINS, HEARING, ROOT
 from .test_train import run
 
 
@@ -169,24 +169,27 @@ def test_none_outlives_the_first(number: int, code: int, net: tuple[str, ...], t
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
-    begun = wait_until(lambda: any(tmp_path.glob("kept/*.jpg")) or first.poll() is not None)
-    assert begun
-    assert first.poll() is None, first.communicate()[1]
-    others = descendants(str(first.pid))
-    assert len(others) >= 2
-    if number == signal.SIGKILL:
+    try:
+        begun = wait_until(lambda: any(tmp_path.glob("kept/*.jpg")) or first.poll() is not None, BEGINS)
+        assert begun
+        assert first.poll() is None, first.communicate()[1]
+        others = descendants(str(first.pid))
+        assert len(others) >= 2
+        if number == signal.SIGKILL:
+            first.kill()
+        else:
+            os.killpg(first.pid, number)  # as a terminal and Slurm do
+        said = first.communicate(timeout=60)[1]
+    finally:  # a test that fails leaves nothing that would slow the next ones down
         first.kill()
-    else:
-        os.killpg(first.pid, number)  # as a terminal and Slurm do
-    said = first.communicate(timeout=60)[1]
     assert first.returncode == code
     if number != signal.SIGKILL:
         assert len(said.splitlines()) == 1, said
     assert wait_until(lambda: not any(alive(pid) for pid in others))
 
 
-def wait_until(true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 300
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
     while not true() and time.monotonic() < deadline:
         time.sleep(0.05)
     return true()
