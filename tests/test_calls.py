@@ -179,7 +179,7 @@ def test_none_outlives_the_first(number: int, code: int, net: tuple[str, ...], t
             first.kill()
         else:
             os.killpg(first.pid, number)  # as a terminal and Slurm do
-        said = first.communicate(timeout=60)[1]
+        said = first.communicate(timeout=900)[1]
     finally:  # a test that fails leaves nothing that would slow the next ones down
         first.kill()
     assert first.returncode == code

@@ -397,7 +397,7 @@ def test_results_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
 def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "analyse.py"), "trainer.accelerator=cpu", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
     assert done.returncode == code, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     return done

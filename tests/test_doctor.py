@@ -333,7 +333,7 @@ def test_the_task_prints_one_table_and_ends_with_its_code(tmp_path: Path) -> Non
     root, out = trees.official(tmp_path / "tree"), tmp_path / "out"
     shutil.rmtree(root / VAL)
     command = [sys.executable, str(ROOT / "analyse.py"), "task=doctor", f"data.root={root}", f"out={out}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 1, done.stderr
     assert done.stdout.count("┏") == 1
     content = json.loads((out / "doctor.json").read_text())

@@ -88,7 +88,7 @@ def fail(error: str, rank: str, folder: Path, *, processes: str = "2", parent_en
         wait = f'"$@" & while [ ! -e "{file}" ]; do sleep 0.05; done'
         command = ["sh", "-c", wait, "sh", *command]
     environment = os.environ | {"LOCAL_RANK": rank, "WORLD_SIZE": processes}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     return done.stderr, done.returncode
 
 

@@ -236,5 +236,5 @@ def test_two_processes_of_which_one_is_idle(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OTHER_PROCESS, store]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent) as other:
         here = merged(0, store, [])
-        there = other.communicate(timeout=60)[0].strip()
+        there = other.communicate(timeout=900)[0].strip()
     assert here == there == str(filled(CASES).compute())

@@ -593,7 +593,7 @@ def test_two_processes_log_everything_once(tmp_path: Path) -> None:
     ddp = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=2", "monitor.max_overhead=null")
     command = [sys.executable, str(ROOT / "train.py"), *small, *looks, *more, *ddp, f"out={tmp_path}"]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=900
     )
     assert done.returncode == 0, done.stderr[-3000:]
     logged = events(tmp_path)

@@ -95,7 +95,7 @@ print("done")
 """
     master, slave = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    subprocess.run([sys.executable, "-c", code], stdout=slave, stderr=slave, check=True, env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", code], stdout=slave, stderr=slave, check=True, env=environment, timeout=900)
     os.close(slave)
     with open(master, "rb", buffering=0, closefd=True) as file:
         shown = read_all(file)

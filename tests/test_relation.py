@@ -455,7 +455,7 @@ def test_the_task_on_real_photographs(shared: Path, tmp_path: Path) -> None:
     command = [sys.executable, "analyse.py", "task=relation", "model.name=squeezenet1_1", f"out={tmp_path / 'out'}"]
     command += [f"model.weights={shared / 'weights' / 'squeezenet1_1.pth'}", f"images={photos[0]},{photos[1]}"]
     command += ["trainer.accelerator=cpu", "data.workers=0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert "classifier.2" in done.stdout
     told = " ".join(done.stdout.split())

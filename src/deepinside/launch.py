@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --he
     from lightning.pytorch import Callback, Trainer
     from lightning.pytorch.loggers import TensorBoardLogger
 
-PATIENCE = 10.0  # seconds; on a busy machine the first process takes a few to end
+PATIENCE = 30.0  # seconds; on a busy machine the first process takes a few to end
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 BEGINS = ("on_train_start", "on_validation_start", "on_test_start", "on_predict_start")
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
