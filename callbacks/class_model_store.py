@@ -79,7 +79,7 @@ def find_class_models(
     """Class models at the ConvNet's own crop size, begun at `start` (K, 3, h, w) with the full penalty, or at zero; of
     one that has diverged, see `told_diverged`, not all numbers are finite."""
     mean, side = convnet.preprocessing.mean, convnet.preprocessing.crop
-    numbers = chosen_numbers(settings, objective)
+    numbers = chosen_numbers(vars(settings), objective)
     if start is not None:
         numbers = replace(numbers, ramp=0.0)
     models = optimise_class_models(
@@ -113,7 +113,7 @@ def find_class_models(
 def told_diverged(found: Sequence[Found], convnet: ConvNet, settings: ClassModelsConfig) -> str:
     """In a line which have diverged; "" if none has."""
     names = [f"'{convnet.classes.short_name(item.index)}'" for item in found if not item.finite]
-    lr = chosen_numbers(settings).lr
+    lr = chosen_numbers(vars(settings)).lr
     return f"the class model of {', '.join(names)} diverged: lower class_models.lr ({lr:g})" if names else ""
 
 
@@ -144,7 +144,7 @@ def fingerprint(convnet: ConvNet, settings: ClassModelsConfig) -> str:
 
     Not of the mean image: it is added when the class model is shown.
     """
-    numbers = asdict(chosen_numbers(settings)) | {"objective": None}  # the file's name has it
+    numbers = asdict(chosen_numbers(vars(settings))) | {"objective": None}  # the file's name has it
     numbers |= {"batch": batch_size(settings, convnet.mean.device), "frames": settings.frames}
     return net_fingerprint(convnet, numbers)
 

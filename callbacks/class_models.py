@@ -67,7 +67,7 @@ class ClassModels(Monitor):
         super().__init__(self.settings.every if some else 0, self.settings.unit, max_overhead, pictures, folder, name)
         self.chosen = classes
         self.mean_image, self.judge, self.progress = mean_image, judge, progress
-        self.objectives = [chosen_numbers(self.settings).objective]
+        self.objectives = [chosen_numbers(vars(self.settings)).objective]
         if self.settings.compare and self.settings.compare not in self.objectives:
             self.objectives.append(self.settings.compare)
         self.kept, self.last = Looks(None), Looks(None)
@@ -147,7 +147,7 @@ class ClassModels(Monitor):
     def _advance(self, classes: int, steps: int) -> None:
         """After every step, so that progress shows within batches, too."""
         if self.bar:
-            self.bar.advance(classes * steps / chosen_numbers(self.settings).steps)
+            self.bar.advance(classes * steps / chosen_numbers(vars(self.settings)).steps)
 
     def _close_bar(self) -> None:
         if self.bar:
@@ -209,7 +209,7 @@ class ClassModels(Monitor):
         ordered, compared = self._gather(convnet)
         if trainer.is_global_zero and ordered:
             names = [line["class"] for line in self.results]
-            mean, steps = self._mean(convnet), chosen_numbers(self.settings).steps
+            mean, steps = self._mean(convnet), chosen_numbers(vars(self.settings)).steps
             show_class_models(trainer, self.name, self.folder, names, ordered, compared, self.results, mean, steps)
         return ordered
 

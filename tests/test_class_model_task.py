@@ -161,7 +161,7 @@ def test_the_fingerprint_knows_everything_a_class_model_depends_on() -> None:
     ],
 )
 def test_a_recipe_names_what_is_not_the_preset_s_own(changed: dict[str, Any], told: str) -> None:
-    assert recipe(ClassModelsConfig(**changed)) == told
+    assert recipe(vars(ClassModelsConfig(**changed))) == told
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half a file", None])

@@ -332,7 +332,7 @@ def test_the_page_says_what_its_maps_are() -> None:
 def test_the_page_says_what_its_class_models_were_made_with() -> None:
     """The same words as the terminal's, and that the traces are of other pictures than the paper's."""
     config = load_config(TrainConfig, [], ROOT / "configs").class_models
-    assert recipe(config) == "preset paper, but lambda 3e-05, jitter 4, 300 steps"
+    assert recipe(vars(config)) == "preset paper, but lambda 3e-05, jitter 4, 300 steps"
     assert _about_class_models(asdict(config)).endswith(
         "Preset paper, but lambda 3e-05, jitter 4, 300 steps; traces are of the pictures shifted, as they were shown."
     )

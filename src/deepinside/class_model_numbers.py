@@ -3,10 +3,10 @@
 Apart from `class_model/`, so that a report can tell them without loading torch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from deepinside.config import ClassModelsConfig
 from deepinside.words import counted
 
 
@@ -43,20 +43,21 @@ PRESETS: dict[str, Numbers] = {
 }
 
 
-def chosen_numbers(settings: ClassModelsConfig, objective: str | None = None) -> Numbers:
-    """The preset's numbers with the configuration's own in their place, and `objective` in place of both."""
-    own = {f.name: value for f in fields(Numbers) if (value := getattr(settings, f.name)) is not None}
-    return replace(PRESETS[settings.preset], **own | ({"objective": objective} if objective else {}))
+def chosen_numbers(settings: Mapping[str, Any], objective: str | None = None) -> Numbers:
+    """The numbers of the preset that `settings`, the keys of class_models, name; their own in place of those where they
+    are not None, and `objective` in place of both."""
+    own = {f.name: value for f in fields(Numbers) if (value := settings.get(f.name)) is not None}
+    return replace(PRESETS[settings["preset"]], **own | ({"objective": objective} if objective else {}))
 
 
-def recipe(settings: ClassModelsConfig) -> str:
+def recipe(settings: Mapping[str, Any]) -> str:
     """`preset natural, lambda 1e-06, 160 steps`, `preset paper, but lambda 3e-05, jitter 4, 300 steps`: what a class
     model can only be read with. Every number that is not the preset's own comes after `but`."""
-    numbers, named = chosen_numbers(settings), PRESETS[settings.preset]
+    numbers, named = chosen_numbers(settings), PRESETS[settings["preset"]]
     told = {f.name: _told(f.name, getattr(numbers, f.name)) for f in fields(Numbers)}
     other = [name for name in told if getattr(numbers, name) != getattr(named, name)]
     own = [told[name] for name in ("lam", "steps") if name not in other]  # these two are always told
-    words = ", ".join([f"preset {settings.preset}", *own])
+    words = ", ".join([f"preset {settings['preset']}", *own])
     return f"{words}, but {', '.join(told[name] for name in other)}" if other else words
 
 

@@ -2,13 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from deepinside.class_model_numbers import Numbers, chosen_numbers, recipe
-from deepinside.config import ClassModelsConfig
-from deepinside.errors import UserError
+from deepinside.class_model_numbers import PRESETS, chosen_numbers, recipe
 from deepinside.events import read_scalars
 from deepinside.provenance import FILE
 from deepinside.records import KINDS
@@ -117,10 +114,8 @@ def _about_sanity(results: Mapping[str, Any]) -> str:
 
 def _about_class_models(settings: Mapping[str, Any]) -> str:
     about = "What the ConvNet imagines: the picture that maximises a class score (paper, section 2)."
-    keys = {"preset", *(f.name for f in fields(Numbers))}
-    try:
-        chosen = ClassModelsConfig(**{key: value for key, value in settings.items() if key in keys})
-    except UserError:  # of another version
+    chosen = {"preset": "paper"} | dict(settings)
+    if chosen["preset"] not in PRESETS:  # of another version
         return about
     numbers, told = chosen_numbers(chosen), recipe(chosen)
     seen = [word for name, word in VIEWS.items() if getattr(numbers, name)]

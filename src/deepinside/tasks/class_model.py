@@ -29,7 +29,7 @@ from deepinside.words import counted
 def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
     """Devices share the classes as predict batches."""
     settings, known = config.class_models, module.convnet.classes
-    if settings.compare and settings.compare == chosen_numbers(settings).objective:
+    if settings.compare and settings.compare == chosen_numbers(vars(settings)).objective:
         raise UserError(f"class_models.compare={settings.compare} is what is maximised already: name the other one")
     classes = find_classes(config.classes, known) if config.classes else spread(settings.count, len(known))
     if not classes:
@@ -43,12 +43,12 @@ def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[st
     batches: DataLoader[Tensor] = DataLoader(torch.tensor(classes), batch_size=settings.batch or 32)  # type: ignore[arg-type]  # a tensor is a sequence of its rows
     start(config, out)
     if trainer.is_global_zero:
-        print(f"{counted(len(classes), 'class', 'classes')}: {recipe(settings)}", flush=True)
+        print(f"{counted(len(classes), 'class', 'classes')}: {recipe(vars(settings))}", flush=True)
     with if_stopped(lambda: _how_many_are_kept(callback, classes)):
         trainer.predict(module, batches, return_predictions=False)
     if trainer.is_global_zero:
         print_table(class_model_table(callback.results), 160)
-    return {"classes": callback.results, "recipe": recipe(settings)}
+    return {"classes": callback.results, "recipe": recipe(vars(settings))}
 
 
 def _how_many_are_kept(callback: ClassModels, classes: list[int]) -> str:
