@@ -15,6 +15,7 @@ from deepinside.compare.pairing import label_runs, pair_pictures
 from deepinside.compare.seeds import over_seeds
 from deepinside.compare.settings import differing_settings, trained
 from deepinside.compare.statistics import paired_differences
+from deepinside.compare.tables import seeds_note
 from deepinside.errors import UserError
 from deepinside.runs import Run, open_run
 
@@ -134,6 +135,7 @@ class TestOverSeeds:
         assert difference.difference == pytest.approx(0.3)
         assert difference.interval == pytest.approx((0.3 - half, 0.3 + half))
         assert told.tells
+        assert "minus: Welch's" in seeds_note(told)
 
     def test_one_run_has_no_deviation_and_no_interval(self) -> None:
         told = self.found([0.1, 0.2, 0.4], seed=["0", "1", "0"], erase=["0.5", "0.5", "0.0"])
@@ -143,6 +145,7 @@ class TestOverSeeds:
         assert measure.deviations == [pytest.approx(0.1 / np.sqrt(2)), None]
         assert measure.differences[0].interval is None
         assert not told.tells
+        assert seeds_note(told) == "mean ± standard deviation over runs that differ in their seed alone"
 
     def test_seeds_alone_are_one_recipe(self) -> None:
         told = self.found([0.1, 0.2], seed=["0", "1"])

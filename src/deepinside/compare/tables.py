@@ -18,10 +18,6 @@ NOTE = (
     "difference: this minus first, 95% paired bootstrap over the pictures; only first, only this: pictures that one "
     "alone has right; p: McNemar's exact test on them, not corrected for several comparisons"
 )
-OVER_SEEDS = (
-    "mean ± standard deviation over runs that differ in their seed alone; minus: Welch's 95% interval, which covers "
-    "chance in training, not the choice of pictures"
-)
 
 
 def difference_rows(comparison: Comparison, place: int) -> tuple[list[str], list[list[str]]]:
@@ -54,6 +50,14 @@ def seeds_rows(seeds: OverSeeds) -> tuple[list[str], list[list[str]]]:
             told.append(f"{100 * found.difference:+.1f}{_interval(*found.interval) if found.interval else ''}")
         rows.append([title(measure), *told])
     return ["", *seeds.titles], rows
+
+
+def seeds_note(seeds: OverSeeds) -> str:
+    """What the figures of that table are."""
+    note = "mean ± standard deviation over runs that differ in their seed alone"
+    if seeds.tells:
+        note += "; minus: Welch's 95% interval, which covers chance in training, not the choice of pictures"
+    return note
 
 
 def title(measure: Measure | RecipeMeasure) -> str:

@@ -19,7 +19,7 @@ from deepinside.compare import (
     keep_pictures,
     trained,
 )
-from deepinside.compare.tables import NOTE, OVER_SEEDS, difference_rows, heading, seeds_rows
+from deepinside.compare.tables import NOTE, difference_rows, heading, seeds_note, seeds_rows
 from deepinside.config import AnalyseConfig
 from deepinside.errors import UserError
 from deepinside.events import Curves, read_scalars
@@ -88,7 +88,7 @@ def _print(comparison: Comparison, agreement: Sequence[dict[str, Any]]) -> None:
 
     if comparison.seeds:
         alike = [", ".join(recipe.runs) for recipe in comparison.seeds.recipes if len(recipe.runs) > 1]
-        _print_rows(f"over seeds: {'; '.join(alike)}", OVER_SEEDS, *seeds_rows(comparison.seeds))
+        _print_rows(f"over seeds: {'; '.join(alike)}", seeds_note(comparison.seeds), *seeds_rows(comparison.seeds))
 
 
 def _print_rows(heading: str, note: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -124,7 +124,7 @@ def _log(
             text = f"{heading(comparison, place)}\n\n{markdown_table(*difference_rows(comparison, place))}\n\n{NOTE}"
             writer.add_text(f"compare/{label}", text)
         if comparison.seeds:
-            text = f"{markdown_table(*seeds_rows(comparison.seeds))}\n\n{OVER_SEEDS}"
+            text = f"{markdown_table(*seeds_rows(comparison.seeds))}\n\n{seeds_note(comparison.seeds)}"
             writer.add_text("compare/over_seeds", text)
         sheets = {"pictures": draw_pictures(comparison.labels, shown[:IN_TENSORBOARD])}
         sheets["class_models"] = draw_class_models(comparison.labels, models)
