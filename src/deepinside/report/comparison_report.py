@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepinside.compare import Comparison, Difference, Measure, OverSeeds, RecipeMeasure, Shown
+from deepinside.compare.tables import MEASURES
 from deepinside.records import Box
 from deepinside.report.charts import Series
 from deepinside.report.curves import NEVER, Chart, Points
@@ -166,9 +167,12 @@ def _rows(comparison: Comparison, place: int) -> Iterator[list[Any]]:
 
 
 def _over_seeds(seeds: OverSeeds) -> dict[str, Any]:
-    """The recipes, the table's titles, and its rows: name, mean and deviation of each recipe, differences."""
+    """The recipes, the table's titles, and its rows, those of the terminal: name, mean and deviation of each recipe,
+    differences."""
     rows = []
     for one in seeds.measures:
+        if one.name not in MEASURES:
+            continue
         told = [
             percent(mean) if deviation is None else f"{percent(mean)} ± {percent(deviation)}"
             for mean, deviation in zip(one.means, one.deviations, strict=True)
