@@ -312,9 +312,9 @@ def test_cuts_heed_the_coverage_and_the_seeds_that_are_told_the_blur_too() -> No
     covered = torch.zeros(256, 320, dtype=torch.bool)
     covered[:224, :224] = True
     for blur in (0.0, 3.0):
-        found = locate(Ramp(), frame, ten_crops(256, 320, 224)[:1], 0, guesses=1, blur=blur)
+        found = locate(Ramp(), frame, ten_crops(256, 320, 224)[:1], 0, guesses=1, preset="paper", blur=blur)
         assert found.seeds is not None
-        assert not torch.equal(object_box(frame, found.saliency, blur=blur)[0], found.mask)
+        assert not torch.equal(object_box(frame, found.saliency, "paper", blur=blur)[0], found.mask)
         assert torch.equal(object_box(frame, found.saliency, "paper", covered, blur=blur)[0], found.mask)
         assert torch.equal(cut_seeds(found.saliency, covered, Preset(blur=blur)), found.seeds)
         assert not torch.equal(cut_seeds(found.saliency, covered, Preset(blur=3.0 - blur)), found.seeds)
@@ -529,7 +529,7 @@ def test_nothing_is_explained_or_cut_that_is_not_guessed(monkeypatch: pytest.Mon
 
 def test_what_cannot_be_located_is_refused() -> None:
     frame, crops = patch(256, 320)[0], ten_crops(256, 320, 224)
-    with pytest.raises(UserError, match=r"localisation\.repeat_classes: preset 'paper' has one box a class"):
+    with pytest.raises(UserError, match=r"localisation\.repeat_classes: preset 'vgg' has one box a class"):
         locate(Reds(), frame, crops, repeat_classes=True)
     with pytest.raises(ValueError, match="guesses must be >= 0, not -1"):
         locate(Reds(), frame, crops, 0, preset="best", guesses=-1)

@@ -1,3 +1,5 @@
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,13 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from deepinside.boxes import iou, mask_to_box, whole_box
+from deepinside.config import LocalisationConfig
 from deepinside.errors import UserError
 from deepinside.localisation import colour
 from deepinside.localisation.colour import fit_mixtures, log_density, monomials
 from deepinside.localisation.graph import Array, Graph, Mask, pixel_graph
 from deepinside.localisation.graph_cut import Cuts
+from deepinside.localisation.locate import Question, locate
 from deepinside.localisation.presets import PRESETS, Preset, find_preset
 from deepinside.localisation.segment import _log_odds, _solver, cut_seeds, largest_component, object_box, segment
 
@@ -404,3 +408,8 @@ def test_largest_component() -> None:
     assert np.argwhere(largest_component(mask)).tolist() == [[0, 0], [1, 1], [2, 2]]
     mask[4, 3] = True  # now both have three pixels: the first in reading order
     assert np.argwhere(largest_component(mask)).tolist() == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_one_preset_is_the_default_of_all() -> None:
+    for function in (segment, object_box, locate, Question):
+        assert signature(function).parameters["preset"].default == LocalisationConfig.preset == "vgg", function

@@ -89,7 +89,11 @@ class LocalisationConfig(Section):
         100, "pictures measured while training, drawn from the split once; the end measures all", low=1
     )
     enabled: bool = option(True, "measure boxes at the end, where the data has boxes")
-    preset: str = option("paper", "GraphCut's numbers: paper, vgg or best", ("paper", "vgg", "best"))
+    preset: str = option(
+        "vgg",
+        "GraphCut's numbers: those of the paper's text; vgg, of its authors' own code; beyond it: best",
+        ("paper", "vgg", "best"),
+    )
     repeat_classes: bool = option(
         False,
         "preset best: guesses go where posterior times the chance of a further box is largest; classes may repeat",

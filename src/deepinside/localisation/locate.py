@@ -45,7 +45,7 @@ class Question:
     """
 
     label: int = -1
-    preset: str = "paper"
+    preset: str = "vgg"
     blur: float = 0.0
     guesses: int = 5
     repeat_classes: bool = False
@@ -90,7 +90,7 @@ def locate(
     crops: Iterable[Crop],
     label: int = -1,
     *,
-    preset: str = "paper",
+    preset: str = "vgg",
     blur: float = 0.0,
     guesses: int = 5,
     repeat_classes: bool = False,

@@ -26,7 +26,7 @@ FEW_PIXELS = 40_000  # so are those of smaller pictures, which take no longer
 
 
 def segment(
-    image: Tensor, saliency: Tensor, preset: str = "paper", coverage: Tensor | None = None, **overrides: float
+    image: Tensor, saliency: Tensor, preset: str = "vgg", coverage: Tensor | None = None, **overrides: float
 ) -> Tensor:
     """The object's mask, the largest connected part of the foreground: bool (H, W), never empty.
 
@@ -46,7 +46,7 @@ def segment(
 
 
 def object_box(
-    image: Tensor, saliency: Tensor, preset: str = "paper", coverage: Tensor | None = None, **overrides: float
+    image: Tensor, saliency: Tensor, preset: str = "vgg", coverage: Tensor | None = None, **overrides: float
 ) -> tuple[Tensor, Tensor]:
     """`segment` and the object's box: (H, W) -> mask (H, W), box (4,); (K, H, W) -> masks (K, H, W), boxes (K, 4).
 
