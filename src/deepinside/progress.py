@@ -31,7 +31,7 @@ class Bar:
             self._closed.set()
             return
         Bar._open.append(self)
-        if sys.stdout.isatty():
+        if Bar._display or sys.stdout.isatty():  # before 15, rich puts a stdout in place that denies being a terminal
             if Bar._display is None:
                 Bar._display = Progress(
                     SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Told(), transient=True
