@@ -91,7 +91,7 @@ class LocalisationConfig(Section):
     enabled: bool = option(True, "measure boxes at the end, where the data has boxes")
     preset: str = option(
         "vgg",
-        "GraphCut's numbers: those of the paper's text; vgg, of its authors' own code; beyond it: best",
+        "GraphCut's numbers: paper (its text), vgg (its authors' own code) or, beyond both, best",
         ("paper", "vgg", "best"),
     )
     repeat_classes: bool = option(
