@@ -183,7 +183,7 @@ def test_the_fingerprint_knows_everything_an_outcome_depends_on(command: list[st
     def of(convnet: Any = net, listed: set[str] = frozenset(), labels: Any = (1, 2), **options: Any) -> str:  # type: ignore[assignment]
         return outcome_fingerprint(convnet, LocalisationConfig(**options), listed, data | {"labels": labels})
 
-    changes: list[dict[str, Any]] = [{"convnet": other}, {"listed": {"a"}}, {"labels": (1, 3)}, {"preset": "vgg"}]
+    changes: list[dict[str, Any]] = [{"convnet": other}, {"listed": {"a"}}, {"labels": (1, 3)}, {"preset": "paper"}]
     changes += [{"blur": 1.0}, {"kept": 3}, {"gallery": 1}, {"pictures": 1}]
     changes += [{"preset": "best"}, {"preset": "best", "repeat_classes": True}]
     assert len({of(), *(of(**change) for change in changes)}) == 1 + len(changes)
