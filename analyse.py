@@ -16,7 +16,7 @@ from deepinside.launch import if_stopped, is_further_process, run_script
 from deepinside.load_config import argument_value, given_value, load_config
 
 RECIPES = Path(__file__).resolve().parent / "configs"
-
+NOT_TAKEN = ("name", "out", "trainer")  # of a run's config.yaml: an analysis has its own
 
 # Keys that one task or some have, and what may be given.
 OWNERS = (
@@ -55,7 +55,7 @@ def _configured(arguments: list[str]) -> AnalyseConfig:
     below = check_run(run, "run") / "config.yaml" if run else None
     # A preset that is asked for is taken whole: the run's or the recipe's own numbers do not mix into it.
     own = ["class_models"] if given_value(AnalyseConfig, arguments, "class_models.preset") else []
-    config = load_config(AnalyseConfig, arguments, RECIPES, below, without=("name", "out", "trainer", *own))
+    config = load_config(AnalyseConfig, arguments, RECIPES, below, without=(*NOT_TAKEN, *own))
     config.run = str(run) if run else None
     if run:  # the classes that it began with were those of other weights, if any
         config.model.classes = given_value(AnalyseConfig, arguments, "model.classes")
@@ -72,9 +72,12 @@ def _take_preset_whole(config: AnalyseConfig, arguments: list[str]) -> None:
     looks = heeds(config.task or "", "localisation.blur") and not (config.boxes or config.predictions)
     if kept or not looks or settings.blur == plain:
         return
+    owner = Path(config.run) / "config.yaml" if config.run else RECIPES / f"{recipe_name(config)}.yaml"
+    if load_config(AnalyseConfig, [], RECIPES, owner, without=NOT_TAKEN).localisation.preset == settings.preset:
+        return
     if not is_further_process():
-        owner = "the run" if config.run else f"configs/{recipe_name(config)}.yaml"
-        print(f"localisation.blur={settings.blur} of {owner} does not go with the preset asked for: {plain}")
+        named = "the run" if config.run else f"configs/{owner.name}"
+        print(f"localisation.blur={settings.blur} of {named} does not go with the preset asked for: {plain}")
     settings.blur = plain
 
 

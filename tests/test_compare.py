@@ -15,8 +15,9 @@ from deepinside.compare.pairing import label_runs, pair_pictures
 from deepinside.compare.seeds import over_seeds
 from deepinside.compare.settings import differing_settings, trained
 from deepinside.compare.statistics import paired_differences
-from deepinside.compare.tables import seeds_note
+from deepinside.compare.tables import seeds_note, seeds_rows
 from deepinside.errors import UserError
+from deepinside.report.comparison_report import _over_seeds
 from deepinside.runs import Run, open_run
 
 from . import trees
@@ -146,6 +147,15 @@ class TestOverSeeds:
         assert measure.differences[0].interval is None
         assert not told.tells
         assert seeds_note(told) == "mean ± standard deviation over runs that differ in their seed alone"
+
+    def test_terminal_and_report_have_the_same_measures(self) -> None:
+        names = ("top1_error", "top2_error", "mean_iou")
+        measures = [Measure("localisation", name, 10, [0.1, 0.2], [None, None], []) for name in names]
+        told = over_seeds(["a", "b"], {"seed": ["0", "1"]}, measures)
+        assert told is not None
+        shown = [[row[0] for row in rows] for rows in (seeds_rows(told)[1], _over_seeds(told)["rows"])]
+        assert shown[0] == ["localisation top-1 error", "mean IoU"]
+        assert shown[1] == ["Localisation error, top-1", "Mean IoU, class known"]
 
     def test_seeds_alone_are_one_recipe(self) -> None:
         told = self.found([0.1, 0.2], seed=["0", "1"])

@@ -260,6 +260,7 @@ def test_what_training_does_not_heed_is_refused(argument: str) -> None:
     [
         ("", 2.0, False),
         ("localisation.preset=best", 0.0, True),
+        ("localisation.preset=vgg", 2.0, False),  # the run's own
         ("localisation.preset=vgg localisation.blur=2", 2.0, False),
         ("config=MINE", 0.0, True),
         ("config=MINE localisation.blur=1", 1.0, False),

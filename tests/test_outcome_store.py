@@ -36,7 +36,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     classes.write_text("\n".join(Shapes("val", 0, 1).classes.ids))
     own = [f"model.classes={classes}", "model.mean=[0.5,0.5,0.5]", "model.std=[0.25,0.25,0.25]"]
     own += ["data.resize=70", "data.crop=64", "data.shapes_val=21", "trainer.accelerator=cpu"]
-    own += [f"localisation.{setting}" for setting in ("preset=vgg", "blur=2", "kept=7", "pictures=3", "gallery=2")]
+    own += [f"localisation.{setting}" for setting in ("preset=vgg", "kept=7", "pictures=3", "gallery=2")]
     return ["task=localise", "model.name=shapes_convnet", f"model.weights={weights}", *own]
 
 
