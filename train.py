@@ -192,7 +192,7 @@ def _check_fits(module: "Classifier", checkpoint: Path) -> None:
     """Before the Trainer writes anything: it would mark as lost what a resumed run logged last."""
     import torch
 
-    content = torch.load(checkpoint, weights_only=True, mmap=True)
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     module.on_load_checkpoint(content)
     try:
         module.load_state_dict(content["state_dict"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor
 
 from deepinside import crop_saliency, optimise_class_models, saliency, ten_crops
@@ -35,6 +36,17 @@ def test_saliency_is_that_of_a_cpu(nets: tuple[torch.nn.Module, torch.nn.Module]
     assert there.is_cuda
     assert there.cpu() == pytest.approx(here, rel=1e-6, abs=1e-12)
     assert here.any()
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "resnet18", "vgg16"])
+def test_saliency_has_the_same_bits_every_time(name: str) -> None:
+    """In single precision, as nets are; cuDNN's usual algorithms differed in four of four nets."""
+    torch.manual_seed(0)
+    net = torchvision.models.get_model(name, weights=None).cuda()
+    images, classes = torch.rand(10, 3, 224, 224).cuda(), torch.arange(50).view(10, 5)
+    first = saliency(net, images, classes)
+    assert first.any()
+    assert all(torch.equal(saliency(net, images, classes), first) for _ in range(5))
 
 
 @pytest.mark.parametrize("preset", ["paper", "vgg", "best"])

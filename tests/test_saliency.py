@@ -63,6 +63,15 @@ def test_gradcheck(score: str) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+def test_a_gpu_is_asked_for_the_same_bits_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/test_gpu.py looks whether it gives them. What a person has set is put back."""
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    with gradients_on(net()):
+        assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+
+
 @pytest.mark.parametrize("strategy", route.STRATEGIES)
 @pytest.mark.parametrize("method", METHODS)
 def test_strategies_agree(method: str, strategy: str) -> None:

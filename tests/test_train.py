@@ -24,8 +24,10 @@ from callbacks import spread
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.data.picture import Classes
+from deepinside.endings import how_to_go_on
 from deepinside.errors import UserError
 from deepinside.folders import ANALYSIS_MARK, END, RUN_MARK, check_out, clear_last_looks, clear_run
+from deepinside.launch import first_lost_step
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
@@ -242,6 +244,22 @@ def test_a_run_may_begin_beside_analyses_and_where_it_was_stopped(tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"class_model", RUN_MARK}
 
 
+def as_of_a_gpu(checkpoint: Path) -> None:
+    """The file as a run on a GPU writes it: its tensors name the device that they were on."""
+    content = torch.load(checkpoint, weights_only=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+        torch.save(content, checkpoint)
+
+
+def test_what_a_stopped_run_of_a_gpu_holds_is_told_without_one(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "checkpoints", tmp_path / "checkpoints")
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    as_of_a_gpu(last)
+    assert first_lost_step(last) == first_lost_step(trained / "checkpoints" / "last.ckpt")
+    assert "holds epoch 2 of 3" in how_to_go_on(tmp_path, 3, measuring=False)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_resume_goes_on_where_it_stopped(workers: int, tmp_path: Path) -> None:
     """One epoch, then a second by resume: the same net as from two epochs at a stretch, logged where it belongs."""
@@ -250,6 +268,7 @@ def test_resume_goes_on_where_it_stopped(workers: int, tmp_path: Path) -> None:
     same = (*same, f"data.workers={workers}")
     run("train.py", *same, "trainer.max_epochs=2", f"out={tmp_path / 'whole'}")
     run("train.py", *same, "trainer.max_epochs=1", f"out={tmp_path / 'parts'}")
+    as_of_a_gpu(tmp_path / "parts" / "checkpoints" / "last.ckpt")  # it goes on without one, too
     done = run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2", "class_models.count=1")
     assert "goes on with trainer.max_epochs=2 (was 1), class_models.count=1 (was 2)" in done.stdout
     whole, parts = (

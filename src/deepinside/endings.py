@@ -40,5 +40,5 @@ def how_to_go_on(out: Path, epochs: int | None, measuring: bool) -> str:
     resume = f"python train.py {quote(f'resume={out}')}"
     if measuring:
         return f"the training is done, its measurement is not; {resume} makes it"
-    done = torch.load(last, weights_only=True, mmap=True)["epoch"] + 1
+    done = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
     return f"{out} holds epoch {done} of {epochs}, what came after it is lost; {resume} goes on"

@@ -190,7 +190,7 @@ def first_lost_step(checkpoint: Path) -> int:
     import torch
 
     try:
-        return int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"]) + 1
+        return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]) + 1
     except KeyError:
         raise UserError(f"{checkpoint} is no checkpoint of a run, so the run cannot go on") from None
     except Exception as error:  # damaged files are answered with many kinds

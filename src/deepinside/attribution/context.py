@@ -24,11 +24,12 @@ def bare_module(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
-    """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast.
+    """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast;
+    of cuDNN's algorithms those that give the same bits every time.
 
-    Modes, requires_grad and the random numbers' state are put back at the end. Modes are the modules' flags alone: what
-    a net's own `train` does beyond them (LoRA merges its weights) is not done. Raises UserError where batch norms have
-    no running statistics, and for weights made under inference mode.
+    Modes, requires_grad, the random numbers' state and cuDNN's flags are put back at the end. Modes are the modules'
+    flags alone: what a net's own `train` does beyond them (LoRA merges its weights) is not done. Raises UserError where
+    batch norms have no running statistics, and for weights made under inference mode.
     """
     bare = bare_module(model)
     _check_pictures_stay_apart(bare)
@@ -49,12 +50,26 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
             if "torch._dynamo" in sys.modules:  # compiled parts may lie anywhere in the model
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.random.fork_rng([device for device in devices if device.type == "cuda"]))
+            stack.enter_context(_same_bits())
             yield bare
     finally:
         for module, mode in modes:  # these first: they cannot fail
             module.training = mode
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def _same_bits() -> Iterator[None]:
+    """On a GPU a convolution's gradient adds up in any order otherwise: SqueezeNet's maps moved by up to 1/1000 of
+    their maximum from one call to the next, and hard seeds made other boxes of it. It costs no time."""
+    cudnn = torch.backends.cudnn  # its own `flags` would set TF32's, too
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 def _check_pictures_stay_apart(bare: nn.Module) -> None:

@@ -112,7 +112,7 @@ def optimise_class_models(
         optimiser,
     )
     found = []
-    with gradients_on(model) as bare, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with gradients_on(model) as bare:
         tensors = (t for t in chain(bare.parameters(), bare.buffers()) if t.is_floating_point())
         like = next(tensors, torch.zeros(()))  # a net may have neither
         precise = torch.promote_types(like.dtype, torch.float32)  # Adam's and ||I||^2's numbers leave float16's range
