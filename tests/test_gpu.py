@@ -111,10 +111,10 @@ def test_a_run_in_low_precision_its_resumption_and_its_analyses(tmp_path: Path) 
     small = [argument for argument in SMALL if "accelerator" not in argument]
     out = tmp_path / "run"
     where = ("trainer.accelerator=gpu", "trainer.precision=bf16-mixed")
-    run("train.py", *small, *where, "trainer.max_epochs=1", f"out={out}")
-    run("train.py", f"resume={out}", "trainer.max_epochs=2")
+    run("train.py", *small, *where, "trainer.max_epochs=1", f"out={out}", limit=90)
+    run("train.py", f"resume={out}", "trainer.max_epochs=2", limit=90)
     assert read_json(out / "provenance.json")["machine"]["gpus"]
     assert (out / "checkpoints" / "last.ckpt").is_file()
     for task in ("task=class_model", "task=localise localisation.workers=2"):
-        run("analyse.py", *task.split(), f"run={out}")
+        run("analyse.py", *task.split(), f"run={out}", limit=90)
     assert read_json(out / "localise" / "metrics.json")["images"] == 26

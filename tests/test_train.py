@@ -7,10 +7,12 @@ import re
 import runpy
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 from urllib.parse import quote
 
@@ -53,13 +55,21 @@ SMALL = (
 EVERY = ("localisation.every=1", "class_models.every=1", "trainer.log_every_n_steps=1")
 
 
-def run(script: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+def run(script: str, *arguments: str, code: int = 0, limit: float = 900) -> subprocess.CompletedProcess[str]:
+    """limit: seconds, after which the script's stacks tell where it hangs."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", "PYTHONFAULTHANDLER": "1"}
     command = [sys.executable, str(ROOT / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
-    assert done.returncode == code, done.stderr[-3000:]
-    assert "Traceback" not in done.stderr
-    return done
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=environment) as process:
+        try:
+            told, complained = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            told, complained = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == code, (arguments, told[-1000:], complained[-6000:])
+    assert "Traceback" not in complained
+    return subprocess.CompletedProcess(command, process.returncode, told, complained)
 
 
 def read_json(path: Path) -> dict[str, Any]:
