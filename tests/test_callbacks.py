@@ -178,9 +178,26 @@ def test_the_order_of_training_is_the_seeds() -> None:
     assert orders[0] == orders[1] != orders[2]
 
 
+def of_devices(count: int, kind: str = "cpu", world_size: int = 1) -> Any:
+    """As much of a Trainer as data ask for."""
+    strategy = SimpleNamespace(root_device=torch.device(kind))
+    return SimpleNamespace(num_devices=count, world_size=world_size, global_rank=0, strategy=strategy)
+
+
+@pytest.mark.parametrize(("kind", "pinned"), [("cpu", False), ("cuda", True), (None, False)])
+def test_only_a_gpu_that_is_used_gets_pinned_memory(
+    kind: str | None, pinned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pinning takes a context on a GPU, which another one's job may fill."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    data = PictureData(DataConfig(workers=0), convnet(), val=Shapes("val", 0, 4))
+    data.trainer = of_devices(1, kind) if kind else None
+    assert data.val_dataloader().pin_memory == pinned
+
+
 def test_more_processes_than_pictures_are_refused() -> None:
     data = PictureData(DataConfig(workers=0), convnet(), val=Shapes("val", 0, 4))
-    data.trainer = SimpleNamespace(num_devices=1, world_size=5, global_rank=0)  # type: ignore[assignment]
+    data.trainer = of_devices(1, world_size=5)
     with pytest.raises(UserError, match=r"5 processes share 4 pictures: trainer\.devices must be at most 4"):
         data.val_dataloader()
 
@@ -199,7 +216,7 @@ def test_the_devices_of_a_machine_share_its_cpus(
     monkeypatch.setattr("deepinside.data.module.usable_cpus", lambda: cpus)
     monkeypatch.setattr("deepinside.data.module.DataLoader", lambda _, **options: options)
     data = PictureData(DataConfig(name="folder"), convnet(), val=Shapes("val", 0, 4))
-    data.trainer = SimpleNamespace(num_devices=devices, world_size=1, global_rank=0) if devices else None  # type: ignore[assignment]
+    data.trainer = of_devices(devices) if devices else None
     assert data.val_dataloader()["num_workers"] == expected  # type: ignore[index]
 
 

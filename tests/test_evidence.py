@@ -458,6 +458,8 @@ def test_a_net_that_refuses_other_sizes_sees_the_frame_as_a_square(
     [
         torch.OutOfMemoryError("no"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1.00 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         UserError("no such map"),
     ],
 )

@@ -55,6 +55,12 @@ def test_strategies_whose_processes_keep_the_results_are_refused(tmp_path: Path)
         make_trainer(TrainerConfig(accelerator="cpu", devices=2, strategy="ddp_spawn"), tmp_path, [], own_samplers=True)
 
 
+@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_2", "model_parallel"])
+def test_strategies_that_cut_the_net_up_are_refused(strategy: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"trainer.strategy={strategy}: no device would hold a whole net"):
+        make_trainer(TrainerConfig(accelerator="cpu", strategy=strategy), tmp_path, [], own_samplers=True)
+
+
 def test_a_damaged_checkpoint_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 and nothing more")
     with pytest.raises(UserError, match=r"last.ckpt cannot be read, so the run cannot go on: \S"):
@@ -99,6 +105,25 @@ def test_an_error_of_any_process_is_one_line(rank: str, tmp_path: Path) -> None:
 
 def test_a_further_process_is_silent_where_the_first_one_has_ended(tmp_path: Path) -> None:
     assert fail("UserError('no such thing')", "1", tmp_path, parent_ends=True)[0] == ""
+
+
+WAITS = """
+import sys, time
+from deepinside import launch
+
+launch.PATIENCE = 0.5
+launch.run_script(lambda _: [open(sys.argv[1], "w").close(), time.sleep(800)])
+"""
+
+
+def test_a_further_process_that_waits_ends_after_the_first_one(tmp_path: Path) -> None:
+    """As in NCCL, which does not notice that the first one is gone."""
+    file = str(tmp_path / "began")
+    wait = f'"$@" & while [ ! -e "{file}" ]; do sleep 0.05; done'
+    command = ["sh", "-c", wait, "sh", sys.executable, "-c", WAITS, file]
+    environment = os.environ | {"LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment)  # its output ends
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path) -> None:

@@ -390,6 +390,13 @@ def test_task_report_takes_a_run_or_the_newest_and_writes_beside_it(
     assert not (tmp_path / "compared" / "report.html").exists()
 
 
+def test_a_gpu_that_torch_cannot_use_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver counts it, also where it is too old for torch, which fails when asked for its name."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert provenance(0.0)["machine"]["gpus"] == []
+
+
 @pytest.mark.parametrize(("resumed", "seconds"), [(True, 150), (False, 50)])
 def test_a_report_counts_earlier_parts_of_a_run_that_went_on(tmp_path: Path, resumed: bool, seconds: float) -> None:
     (tmp_path / "config.yaml").write_text("seed: 0\n")

@@ -59,14 +59,14 @@ def run(script: str, *arguments: str, code: int = 0, limit: float = 900) -> subp
     """limit: seconds, after which the script's stacks tell where it hangs."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", "PYTHONFAULTHANDLER": "1"}
     command = [sys.executable, str(ROOT / script), *arguments]
-    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=environment) as process:
-        try:
-            told, complained = process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGABRT)
-            told, complained = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=environment)
+    try:
+        told, complained = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        told, complained = process.communicate(timeout=30)  # one that hangs in a driver does not even hear this
+    finally:
+        process.kill()
     assert process.returncode == code, (arguments, told[-1000:], complained[-6000:])
     assert "Traceback" not in complained
     return subprocess.CompletedProcess(command, process.returncode, told, complained)

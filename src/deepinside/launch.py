@@ -41,6 +41,8 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     first = os.getppid()  # of a further process of this machine: Lightning's first one starts the others
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+    if is_further_process():
+        threading.Thread(target=_follow, args=[first], daemon=True).start()
     try:
         main(sys.argv[1:])
     except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
@@ -86,6 +88,15 @@ def _fail(first: int, words: str) -> NoReturn:
             time.sleep(0.1)
     print(f"error: {words}".replace("error: config error", "config error"), file=sys.stderr, flush=True)
     sys.exit(2)
+
+
+def _follow(first: int) -> None:
+    """Ends this process some time after the first one: on a GPU one that waits for its answer would not notice, and
+    wait, and hold the GPU."""
+    while os.getppid() == first:
+        time.sleep(1)
+    time.sleep(PATIENCE)  # it may end by itself
+    os._exit(2)
 
 
 def is_further_process() -> bool:
@@ -156,6 +167,8 @@ def make_trainer(
     quieten()
     if any(word in config.strategy for word in ("spawn", "fork", "notebook")):
         raise UserError(f"trainer.strategy={config.strategy}: results would stay in its processes; ddp gives them back")
+    if any(word in config.strategy for word in ("fsdp", "deepspeed", "model_parallel")):
+        raise UserError(f"trainer.strategy={config.strategy}: no device would hold a whole net to look into; ddp's do")
     options = asdict(config) | {"enable_progress_bar": False}  # callbacks/progress.py shows it
     logger = event_logger(out, purge_step=lost_from)
     if config.profiler:  # by name alone it would tell the log that `quieten` silences

@@ -64,7 +64,9 @@ def _processor() -> str:
 
 def _gpus() -> list[str]:
     torch = sys.modules.get("torch")  # what was measured without torch used no GPU
-    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else []
+    if torch is None or not torch.cuda.is_available():  # a driver that torch cannot use has devices, too
+        return []
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def _commit(folder: Path) -> str | None:

@@ -65,11 +65,16 @@ def _same_bits() -> Iterator[None]:
     their maximum from one call to the next, and hard seeds made other boxes of it. It costs no time."""
     cudnn = torch.backends.cudnn  # its own `flags` would set TF32's, too
     before = cudnn.deterministic, cudnn.benchmark
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn.deterministic, cudnn.benchmark = True, False
+    if insisted := torch.are_deterministic_algorithms_enabled():  # for the training; a look that lacks one goes on
+        torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
         cudnn.deterministic, cudnn.benchmark = before
+        if insisted:
+            torch.use_deterministic_algorithms(True, warn_only=warned)
 
 
 def _check_pictures_stay_apart(bare: nn.Module) -> None:

@@ -163,8 +163,9 @@ def unless_out_of_memory(work: Callable[[], T], may_fail: bool = True) -> T | No
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """A GPU's has a type of its own, a CPU's only a message."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """A GPU's has a type of its own; that of its libraries, of a CPU and of Apple's GPUs only a message."""
+    words = "can't allocate memory", "out of memory", "ALLOC_FAILED"
+    return isinstance(error, torch.OutOfMemoryError) or any(one in str(error) for one in words)
 
 
 def fitting(bare: nn.Module, images: Tensor, classes: int, what: Pass, strategy: str, memory: int | None) -> int:

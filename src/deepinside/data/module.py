@@ -123,7 +123,7 @@ class PictureData(LightningDataModule):
             batch_size=self.data.batch_size,
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             collate_fn=collate,
             **options,
         )
