@@ -394,6 +394,11 @@ def test_spaces_after_commas_and_empty_last_lines_do_no_harm(tmp_path: Path) -> 
     assert read_predictions(table, ["a"], WNIDS, None)["a"].boxes.tolist() == [[0, 0, 2, 2]]
     commas = trees.write(tmp_path / "b.txt", "1,1,1,2,2, 2,3,3,4,4\n")
     assert read_predictions(commas, ["a"], WNIDS, "wnid")["a"].boxes.tolist() == [[0, 0, 2, 2], [2, 2, 4, 4]]
+    padded = trees.write(tmp_path / "c.txt", "1 1 1 2 2 0 0 0 0 0 0 0 0 0 0\n")
+    assert len(read_predictions(padded, ["a"], WNIDS, "wnid")["a"].ids) == 1
+    first = trees.write(tmp_path / "d.txt", "0 0 0 0 0 1 1 1 2 2\n")  # left out, it would move the others up
+    with pytest.raises(UserError, match=r"d.txt, line 1: no class has the number 0"):
+        read_predictions(first, ["a"], WNIDS, "wnid")
     lines = trees.write(tmp_path / "a.txt", "1 1 1 2 2\n\n\n")
     assert list(read_predictions(lines, ["a"], WNIDS, "wnid")) == ["a"]
     assert list(read_predictions(lines, ["a", "b", "c"], WNIDS, "wnid")) == ["a", "b", "c"]
@@ -453,6 +458,14 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [other in text for text in (capsys.readouterr().out, said["few"], said["scored"])] == [True, False, False]
     assert json.loads((tmp_path / "b" / "metrics.json").read_text())["localisation"]["images"] == 3
     assert "have no guess" not in said["scored"]
+    picture = next((tmp_path / "tree").rglob(f"{NAMES[0]}.JPEG"))
+    intact = picture.read_bytes()
+    picture.write_bytes(b"no picture")
+    script.main(["task=localise", *commands["data"], f"out={tmp_path / 'd'}"])
+    assert f"1 picture could not be read, left out (first: {NAMES[0]})" in capsys.readouterr().out
+    left = json.loads((tmp_path / "d" / "metrics.json").read_text())
+    assert (left["images"], left["unreadable"], left["without_guess"]) == (2, [NAMES[0]], 0)
+    picture.write_bytes(intact)
     listed, scored = trees.write(tmp_path / "list.txt", NAMES[2]), commands["scored"][:2]
     script.main(["task=localise", *scored, f"localisation.blacklist={listed}", f"out={tmp_path / 'c'}"])
     assert "names none" not in capsys.readouterr().out

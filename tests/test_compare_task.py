@@ -72,7 +72,7 @@ def test_everything_is_written(analyse: Script, runs: str, tmp_path: Path) -> No
     assert re.search(r"data.erase +│ +0.5 +│ +0.0", said)
     [row] = [line for line in said.splitlines() if "localisation top-1 error" in line]
     cells = [cell.strip() for cell in row.split("│")]
-    assert cells[4].startswith("+25.0 [+0.0, +")
+    assert cells[4] == "+25.0 [-12.0, +59.1]"  # Wilson's bounds of 2 and of 0 in 8, squared and added
     assert [*cells[2:4], *cells[5:-1]] == ["0.0", "25.0", "0.5", "2", "0", "50.0"]
     found = json.loads((out / "comparison.json").read_text())
     assert [run["label"] for run in found["runs"]] == ["a", "b"]
@@ -280,7 +280,7 @@ def test_maps_that_differ(analyse: Script, runs: str, tmp_path: Path) -> None:
     [agreement] = json.loads((tmp_path / "compared" / "comparison.json").read_text())["agreement"]
     assert agreement["spearman"][0] == pytest.approx((5 - 1) / 6, abs=0.001)
     assert 0.8 < agreement["ssim"][0] < 0.9
-    assert f"6 pictures: Spearman 0.67 [0.00, 1.00], SSIM {agreement['ssim'][0]:.2f} [" in said
+    assert f"6 pictures: Spearman 0.67 [-0.19, 1.00], SSIM {agreement['ssim'][0]:.2f} [" in said
 
 
 def test_blank_maps_are_like_none(analyse: Script, runs: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepinside.bootstrap import interval, resampled_means
+from deepinside.bootstrap import interval, resampled_means, wilson
 from deepinside.boxes import centre_box
 from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, centre_hits, score_picture, summarise
 
@@ -27,30 +27,71 @@ def test_interval_of_a_share_is_the_binomials() -> None:
 
 def test_columns_are_drawn_together() -> None:
     """A paired difference that is the same in every picture has no width, whatever the pictures' own spread."""
-    values = np.random.default_rng(1).random((50, 1))
-    found = draws(np.concatenate([values, values + 0.25], axis=1))
-    assert interval(found[:, 1] - found[:, 0], values) == pytest.approx((0.25, 0.25))
-    low, high = interval(found[:, 0], values)
+    values = np.random.default_rng(1).random(50)
+    pairs = np.stack([values + 0.25, values], axis=1)
+    found = draws(pairs)
+    assert interval(found[:, 0] - found[:, 1], pairs) == pytest.approx((0.25, 0.25))
+    low, high = interval(found[:, 1], values)
     assert high - low > 0.1
 
 
-def test_pictures_that_are_all_alike_are_no_certainty() -> None:
-    """Wilson's interval of none and of all in 40 is [0, 8.76] and [91.24, 100] percent."""
-    none, all_of_them = np.zeros((40, 1), dtype=bool), np.ones((40, 1), dtype=bool)
-    assert interval(draws(none)[:, 0], none) == pytest.approx((0, 0.0876), abs=1e-4)
-    assert interval(draws(all_of_them)[:, 0], all_of_them) == pytest.approx((0.9124, 1), abs=1e-4)
-    assert interval(draws(none)[:, 0], none, least=-1) == pytest.approx((-0.0876, 0.0876), abs=1e-4)
-    lost = draws(none)[:, 0] - draws(all_of_them)[:, 0]
-    both = np.concatenate([none, all_of_them], axis=1)
-    assert interval(lost, both, least=-1) == pytest.approx((-1, -0.9124), abs=1e-4)
+@pytest.mark.parametrize("hits", [0, 1, 3, 9, 31, 39, 40])
+def test_rare_hits_reach_as_far_as_wilsons_bounds(hits: int) -> None:
+    """The bootstrap of 1 of 40 ends at 7.5%, below what 0 of 40 leave open."""
+    values = np.repeat([True, False], [hits, 40 - hits])
+    low, high = interval(draws(values), values)
+    share, z = hits / 40, 1.96
+    middle, half = share + z**2 / 80, z * np.sqrt(share * (1 - share) / 40 + z**2 / 6400)
+    scale = 1 + z**2 / 40
+    sampled = np.quantile(draws(values), [0.025, 0.975])
+    assert low == pytest.approx(min(sampled[0], (middle - half) / scale), abs=1e-4)
+    assert high == pytest.approx(max(sampled[1], (middle + half) / scale), abs=1e-4)
+
+
+def test_ten_of_each_kind_are_enough() -> None:
+    values = np.repeat([True, False], [10, 30])
+    assert interval(draws(values), values) == tuple(np.quantile(draws(values), [0.025, 0.975]))
+    assert wilson(10, 40)[1] != interval(draws(values), values)[1]
+
+
+@pytest.mark.parametrize(("lost", "clear"), [(0, False), (1, False), (4, False), (6, True), (40, True)])
+def test_few_pictures_that_one_alone_has_right_are_no_certainty(lost: int, clear: bool) -> None:
+    """Of 40; McNemar's p is .125 for four and .031 for six."""
+    pairs = np.stack([np.ones(40), np.arange(40) >= lost], axis=1)
+    low, high = interval(draws(pairs[:, 0] - pairs[:, 1]), pairs, least=-1)
+    assert low <= lost / 40 <= high
+    assert (low > 0) == clear
+    if lost == 0:
+        assert (low, high) == pytest.approx((-0.0876, 0.0876), abs=1e-4)  # Wilson's upper bound of none
+    back = interval(draws(pairs[:, 1] - pairs[:, 0]), pairs[:, ::-1], least=-1)
+    assert back == pytest.approx((-high, -low))
+
+
+def test_few_values_have_students_interval() -> None:
+    values = np.array([0.2, 0.5, 0.6])
+    half = 4.3027 * values.std(ddof=1) / np.sqrt(3)
+    assert interval(draws(values), values) == pytest.approx(
+        (max(0, values.mean() - half), values.mean() + half), rel=1e-4
+    )
+    assert interval(draws(values), values - 0.3, least=-1)[0] == pytest.approx(values.mean() - 0.3 - half, rel=1e-4)
+    assert interval(draws(values[:1]), values[:1]) == (0, 1)
+    assert interval(draws(values[:1]), values[:1], least=-1) == (-1, 1)
+
+
+@pytest.mark.parametrize("pictures", [3, 8, 29, 30, 100])
+def test_intervals_of_values_cover_the_mean_as_often_as_they_say(pictures: int) -> None:
+    """Of 400 sets of Beta(3, 1.5), mean 2/3, which the bootstrap alone covers in 80% of sets of three."""
+    sets = np.random.default_rng(5).beta(3, 1.5, (400, pictures))
+    bounds = [interval(found, values) for found, values in zip(draws(sets.T).T, sets, strict=True)]
+    assert 0.91 <= np.mean([low <= 2 / 3 <= high for low, high in bounds]) <= 0.98
 
 
 def test_shares_that_are_all_alike_are_a_point() -> None:
     """What is no hit or miss has Wilson's width neither by itself nor as a difference."""
-    mass = np.random.default_rng(3).random((12, 1))
-    assert interval(draws(mass - mass)[:, 0], np.concatenate([mass, mass], axis=1), least=-1) == (0, 0)
-    half = np.full((12, 1), 0.5)
-    assert interval(draws(half)[:, 0], half) == (0.5, 0.5)
+    mass = np.random.default_rng(3).random(12)
+    assert interval(draws(mass - mass), np.stack([mass, mass], axis=1), least=-1) == (0, 0)
+    half = np.full(12, 0.5)
+    assert interval(draws(half), half) == (0.5, 0.5)
 
 
 def test_draws_are_seeded_and_shaped() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from deepinside.attribution.crops import one_crop, ten_crops
 from deepinside.config import DataConfig
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.picture import Picture
@@ -141,6 +142,14 @@ def test_whole_pictures_keep_their_aspect(size: tuple[int, int], expected: tuple
 def test_centre_crop_is_central() -> None:
     image = picture(70, 90)
     assert torch.equal(centre_crop(image, 64), image[:, 3:67, 13:77])
+
+
+@pytest.mark.parametrize("width", [64, 65, 66, 67, 71])
+def test_centre_crop_is_the_centre_one_of_ten(width: int) -> None:
+    image = torch.rand(3, 67, width)
+    [one] = one_crop(67, width, 64)
+    assert torch.equal(centre_crop(image, 64), one.take(image))
+    assert one == ten_crops(67, width, 64)[4]
 
 
 def test_the_pictures_of_a_batch_go_to_another_process_as_two_tensors() -> None:

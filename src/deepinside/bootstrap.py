@@ -1,11 +1,15 @@
 """Bootstrap over pictures: how far a mean could be off because these pictures were taken and no others."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 RESAMPLES = 1000
+RARE = 10  # hits or misses, or pictures that only one of two has right
+FEW = 30  # pictures
 Array = NDArray[np.float64]
 
 
@@ -24,21 +28,54 @@ def resampled_means(values: NDArray[np.generic], resamples: int = RESAMPLES, see
 
 
 def interval(draws: Array, values: NDArray[np.generic], least: float = 0.0) -> tuple[float, float]:
-    """The middle 95% of the resampled means (B,), which lie in [least, 1], of the pictures' values (N, ...); of a
-    difference, the values of both that are compared.
+    """95% interval of a mean over N pictures, in [least, 1]: the middle 95% of its resampled means, draws (B,).
 
-    Where each picture is 0 or 1 and the means are all alike at 0 or an end, resampling knows no spread: there it is
-    `none_seen` on the inner side. Other values that do not vary are a point.
+    values: what the mean is of, (N,), or (N, 2) where it is of the first column minus the second. A bootstrap knows
+    only what was seen, so of hits (all values 0 or 1), where fewer than RARE are of one kind, the bounds reach at least
+    as far as `wilson`'s. For a difference of hits, where fewer than RARE pictures are only one column's, they reach at
+    least as far as those of the two shares of such pictures, squared and added (R. G. Newcombe, "Interval estimation
+    for the difference between independent proportions", 1998). Other values: see `interval_of_values`.
     """
+    if not np.isin(values, (0, 1)).all():
+        return interval_of_values(draws, values, least)
     low, high = np.quantile(draws, [0.025, 0.975])
-    if low == high and low in (-1, 0, 1) and np.isin(values, (0, 1)).all():
-        width = none_seen(len(values))
-        low, high = max(least, low - width), min(1.0, high + width)
+    wide = _of_two_shares(values) if values.ndim == 2 else _of_share(values)
+    if wide is not None:
+        low, high = min(low, wide[0]), max(high, wide[1])
     return float(low), float(high)
 
 
-def none_seen(pictures: int) -> float:
-    """How large a share may be of which none was seen among N pictures: z^2 / (N + z^2), z = 1.96, the upper end of
-    Wilson's 95% interval (E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927).
-    """
-    return 1.96**2 / (pictures + 1.96**2)
+def interval_of_values(draws: Array, values: NDArray[np.generic], least: float) -> tuple[float, float]:
+    """As `interval`, of values that are no hits. Of fewer than FEW pictures the bootstrap is too sure: there it is
+    mean +- t s / sqrt(N) with Student's t. One picture tells nothing; values that do not vary are a point."""
+    each = np.subtract(*values.T) if values.ndim == 2 else values
+    pictures = len(each)
+    if pictures >= FEW:
+        low, high = np.quantile(draws, [0.025, 0.975])
+        return float(low), float(high)
+    if pictures == 1:
+        return least, 1.0
+    half = stats.t.ppf(0.975, pictures - 1) * each.std(ddof=1) / pictures**0.5
+    return max(least, float(each.mean() - half)), min(1.0, float(each.mean() + half))
+
+
+def wilson(hits: int, pictures: int) -> tuple[float, float]:
+    """95% interval of a share: the p with |hits/N - p| <= z sqrt(p (1 - p) / N), z = 1.96 (E. B. Wilson, "Probable
+    inference, the law of succession, and statistical inference", 1927)."""
+    found = stats.binomtest(hits, pictures).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _of_share(values: NDArray[np.generic]) -> tuple[float, float] | None:
+    hits = int(values.sum())
+    return wilson(hits, len(values)) if min(hits, len(values) - hits) < RARE else None
+
+
+def _of_two_shares(values: NDArray[np.generic]) -> tuple[float, float] | None:
+    pictures, (first, second) = len(values), values.T
+    more, less = int((first > second).sum()), int((first < second).sum())
+    if more + less >= RARE:
+        return None
+    (low, high), (least, most) = wilson(more, pictures), wilson(less, pictures)
+    difference, one, other = (more - less) / pictures, more / pictures, less / pictures
+    return difference - math.hypot(one - low, most - other), difference + math.hypot(high - one, other - least)

@@ -126,7 +126,8 @@ def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int
             if len(words) % 5 or len(words) > 5 * MAX_GUESSES:
                 raise ValueError(f"{len(words)} numbers; a guess has 5, a picture at most {MAX_GUESSES} guesses")
             guesses = [(words[i], words[i + 1 : i + 5]) for i in range(0, len(words), 5)]
-            guesses = [guess for guess in guesses if guess != (0, [0, 0, 0, 0])]  # as NO_GUESS
+            while guesses and guesses[-1] == (0, [0, 0, 0, 0]):  # as NO_GUESS
+                guesses.pop()
             unknown = [label for label, _ in guesses if label not in ids]
             if unknown:
                 raise ValueError(f"no class has the number {unknown[0]:g}; they are {min(ids)} to {max(ids)}")

@@ -57,11 +57,11 @@ def print_trivial_boxes(figures: Mapping[str, Any]) -> None:
 
 
 def _percent(row: Mapping[str, float], intervals: Mapping[str, Any], key: str) -> str:
-    """In percent, with half the width of the 95% interval."""
+    """In percent, with the 95% interval below."""
     if key not in row:
         return ""
-    half = f" ±{50 * (intervals[key][1] - intervals[key][0]):.1f}" if key in intervals else ""
-    return f"{100 * row[key]:.1f}{half}"
+    bounds = "\n[{:.1f}, {:.1f}]".format(*(100 * bound for bound in intervals[key])) if key in intervals else ""
+    return f"{100 * row[key]:.1f}{bounds}"
 
 
 def _difference(numbers: Sequence[float]) -> str:

@@ -39,8 +39,8 @@ class Fourier:
     """I = C irfft2(s(f) z): a spectrum z (K, 3, H, W // 2 + 1, 2), damped like that of natural pictures.
 
     s(f) = 1 / max(f, 1 / max(H, W)) ** decay, f in cycles a pixel, so that a step of the optimiser moves coarse
-    structure most; s is normalised so that white z of mean square 1 gives a picture of one grey level RMS. With
-    `decorrelate`, C turns three independent channels into RGB with the correlations of natural colours. Beyond the
+    structure most; s is normalised so that white z, complex numbers of mean |z|^2 1, gives about one grey level RMS.
+    With `decorrelate`, C turns three independent channels into RGB with the correlations of natural colours. Beyond the
     paper: Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017.
     """
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from deepinside.bootstrap import interval, resampled_means
+from deepinside.bootstrap import interval, interval_of_values, resampled_means
 
 Values = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def paired_differences(first: Values, this: Values, lower_is_better: list[bool],
     """
     gain = this - first
     draws = np.concatenate(list(resampled_means(gain.T, seed=seed)))
-    both = np.stack([first.T, this.T], axis=-1)  # (N, K, 2)
+    both = np.stack([this.T, first.T], axis=-1)  # (N, K, 2)
     return [
         Difference(float(gain[k].mean()), *interval(draws[:, k], both[:, k], least=-1), _mcnemar(a, b, error))
         for k, (a, b, error) in enumerate(zip(first, this, lower_is_better, strict=True))
@@ -54,10 +54,9 @@ def paired_differences(first: Values, this: Values, lower_is_better: list[bool],
 
 
 def mean_interval(values: Values) -> tuple[float, float, float]:
-    """The mean of correlations (N,), N >= 2, and its 95% percentile-bootstrap interval; of equal ones a point."""
+    """The mean of correlations (N,), N >= 2, and its 95% interval (`bootstrap.interval_of_values`)."""
     draws = np.concatenate(list(resampled_means(values)))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+    return float(values.mean()), *interval_of_values(draws, values, least=-1)
 
 
 def _mcnemar(first: Values, this: Values, lower_is_better: bool) -> McNemar | None:

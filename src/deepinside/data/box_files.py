@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,10 +13,8 @@ from deepinside.data.annotations import Box, half_open, read_solution_csv, read_
 from deepinside.data.folder import contents
 from deepinside.data.ilsvrc import fit_boxes, imagenet_wnids
 from deepinside.data.picture import UnreadablePicture
+from deepinside.data.source import PictureSource, read
 from deepinside.errors import UserError, did_you_mean
-
-if TYPE_CHECKING:  # lightning takes seconds to import
-    from deepinside.data.source import PictureSource
 
 LOCALIZATION, SIZES, LABELS = "localization.txt", "image_sizes.txt", "class_labels.txt"
 FOLDERS = ("ILSVRC/Annotations/CLS-LOC/val", "Annotations/CLS-LOC/val", "CLS-LOC/val", "val", ".")
@@ -26,12 +23,14 @@ FOLDERS = ("ILSVRC/Annotations/CLS-LOC/val", "Annotations/CLS-LOC/val", "CLS-LOC
 @dataclass(frozen=True)
 class BoxedPicture:
     """What is known of a picture. name: the file's, without extension; label_id: its class's identifier, "" where it is
-    unknown; boxes: float32 (M, 4), half-open edges; size: the (height, width) they refer to, None where unknown."""
+    unknown; boxes: float32 (M, 4), half-open edges; size: the (height, width) they refer to, None where unknown;
+    readable: False where it should have been read for these and could not be."""
 
     name: str
     label_id: str
     boxes: Tensor
     size: tuple[int, int] | None
+    readable: bool = True
 
 
 def read_boxes(path: Path) -> list[BoxedPicture]:
@@ -63,14 +62,14 @@ def read_boxes(path: Path) -> list[BoxedPicture]:
     return [_boxed(name, boxes, None) for name, boxes in read_solution_csv(path).items()]
 
 
-def boxed_pictures(source: "PictureSource") -> list[BoxedPicture]:
-    """The same of a data set, whose pictures are read for their sizes; one that is unreadable has no boxes."""
+def boxed_pictures(source: PictureSource) -> list[BoxedPicture]:
+    """The same of a data set, whose pictures are read for their sizes; of one that cannot be read there is the name."""
     found = []
     for i in range(len(source)):
         try:
-            picture = source.read(i)
+            picture = read(source, i)
         except UnreadablePicture as error:
-            found.append(BoxedPicture(error.name, "", torch.zeros(0, 4), None))
+            found.append(BoxedPicture(error.name, "", torch.zeros(0, 4), None, readable=False))
             continue
         size = (picture.image.shape[-2], picture.image.shape[-1])
         found.append(BoxedPicture(picture.name, source.classes.ids[picture.label], picture.boxes, size))

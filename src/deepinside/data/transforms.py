@@ -78,5 +78,7 @@ def resize_whole(image: Tensor, short_side: int) -> Tensor:
 
 
 def centre_crop(image: Tensor, side: int) -> Tensor:
-    cropped: Tensor = v2.functional.center_crop(image, [side, side])
-    return cropped
+    """(..., H, W) -> (..., side, side): the same window as the centre one of ten crops. (torchvision's lies one pixel
+    further right or down where the margins are 3, 7, 11, ... together.)"""
+    top, left = ((length - side) // 2 for length in image.shape[-2:])
+    return image[..., top : top + side, left : left + side]

@@ -71,6 +71,14 @@ def best_thresholds(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
     return best[..., 0], best[..., 1:].mean(axis=-1)
 
 
+def at_best_thresholds(hits: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """What each picture adds to MaxBoxAcc and MaxBoxAccV2: its hits at the thresholds that are best for all of them,
+    (N, 4, 100) -> (N, 2)."""
+    best = hits.mean(axis=0).argmax(axis=-1)
+    chosen = np.take_along_axis(hits, best[None, :, None], axis=-1)[..., 0].astype(np.float64)
+    return np.stack([chosen[:, 0], chosen[:, 1:].mean(axis=1)], axis=1)
+
+
 class MaxBoxAccuracy(Metric):
     """MaxBoxAcc and MaxBoxAccV2 of a method's maps and of centred boxes, over processes.
 

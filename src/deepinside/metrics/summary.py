@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from deepinside.bootstrap import Array, interval, resampled_means
 from deepinside.metrics.localisation import ERRORS, MEASURES, ROWS, PictureScore
-from deepinside.metrics.max_box import best_thresholds
+from deepinside.metrics.max_box import at_best_thresholds
 from deepinside.records import KINDS
 
 MAX_BOX = ("max_box_acc", "max_box_acc_v2")
@@ -44,8 +43,9 @@ def summarise(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, Any]:
      "intervals": {"classification" | "localisation" | row: {measure: [low, high]},
                    "minus_centre_box": {measure: [difference, low, high]}}}.
 
-    Intervals are 95%, from 1000 resamples of the pictures (seeded); the difference of method and centre box is taken
-    within each resample. Where no picture has boxes, the classification is all there is.
+    Intervals are 95%, from 1000 resamples of the pictures (seeded), wider where there are few (`bootstrap.interval`);
+    the difference of method and centre box is taken within each resample. Where no picture has boxes, the
+    classification is all there is.
     """
     found: dict[str, Any] = {"images": len(outcomes.scores), "classification": measured["classification"]}
     if "method" in measured:
@@ -66,8 +66,9 @@ def count_kinds(kinds: Sequence[str]) -> dict[str, int]:
 
 def mean_intervals(names: Sequence[str], values: Array) -> dict[str, list[float]]:
     """{name: [low, high]}: of the mean over pictures of each column of `values` (N, names), N >= 1; as `summarise`."""
-    draws = np.concatenate(list(resampled_means(values)))
-    return {name: _rounded(interval(draws[:, i], values[:, i])) for i, name in enumerate(names)}
+    columns = list(values.T)
+    found = zip(names, _resampled(columns), columns, strict=True)
+    return {name: _rounded(interval(draws, column)) for name, draws, column in found}
 
 
 def _intervals(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, dict[str, list[float]]]:
@@ -75,49 +76,46 @@ def _intervals(measured: dict[str, Any], outcomes: Outcomes) -> dict[str, dict[s
     if outcomes.scores:
         classes = torch.stack([score.classes for score in outcomes.scores]).numpy()
         found["classification"] = mean_intervals(ERRORS, classes)
-    draws_of, values_of = _draws(outcomes)
+    values = _values(outcomes)
+    draws = dict(zip(values, _resampled(list(values.values())), strict=True))
     for row in ROWS:
-        told = [key for key in measured.get(row, {}) if (row, key) in draws_of]
+        told = [key for key in measured.get(row, {}) if (row, key) in values]
         if told:
             name = "localisation" if row == "method" else row
-            found[name] = {key: _rounded(interval(draws_of[row, key], values_of[row, key])) for key in told}
-    paired = [key for row, key in draws_of if row == "method" and ("centre_box", key) in draws_of]
-    if paired and "centre_box" in measured:
+            found[name] = {key: _rounded(interval(draws[row, key], values[row, key])) for key in told}
+    both = [key for key in measured.get("centre_box", {}) if key in measured["method"] and ("method", key) in values]
+    if both:
+        pairs = {key: (("method", key), ("centre_box", key)) for key in both}
         found["minus_centre_box"] = {
             key: _rounded(
                 (
                     measured["method"][key] - measured["centre_box"][key],
-                    *interval(
-                        draws_of["method", key] - draws_of["centre_box", key],
-                        np.stack([values_of["method", key], values_of["centre_box", key]], axis=1),
-                        least=-1,
-                    ),
+                    *interval(draws[one] - draws[other], np.stack([values[one], values[other]], axis=1), least=-1),
                 )
             )
-            for key in paired
-            if key in measured["method"] and key in measured["centre_box"]
+            for key, (one, other) in pairs.items()
         }
     return found
 
 
-def _draws(outcomes: Outcomes) -> tuple[dict[Measure, Array], dict[Measure, NDArray[np.generic]]]:
-    """The resampled means (B,) of each row's measures, and the pictures' values (N, ...) that they come from."""
+def _values(outcomes: Outcomes) -> dict[Measure, Array]:
+    """The pictures' own values (N,) of each row's measures. Those of MaxBoxAcc are at the thresholds that are best for
+    all pictures: chosen anew in each resample they would be of luckier ones, as those already are a little."""
     boxed = [score.rows for score in outcomes.scores if score.rows is not None]
     if not boxed:
-        return {}, {}
+        return {}
     each = torch.stack(boxed).numpy()
-    means = np.concatenate(list(resampled_means(each)))
-    places = {(row, key): (r, k) for r, row in enumerate(ROWS) for k, key in enumerate(MEASURES)}
-    found = {measure: means[:, r, k] for measure, (r, k) in places.items()}
-    values: dict[Measure, NDArray[np.generic]] = {measure: each[:, r, k] for measure, (r, k) in places.items()}
+    found = {(row, key): each[:, r, k] for r, row in enumerate(ROWS) for k, key in enumerate(MEASURES)}
     if outcomes.hits:
-        # The best threshold is chosen anew in each resample.
         hits = torch.stack(list(outcomes.hits)).numpy()
-        best = np.concatenate([np.stack(best_thresholds(chunk), axis=-1) for chunk in resampled_means(hits)])
         for r, row in enumerate(ROWS[:2]):
-            found |= {(row, key): best[:, r, k] for k, key in enumerate(MAX_BOX)}
-            values |= {(row, key): hits[:, r] for key in MAX_BOX}
-    return found, values
+            found |= {(row, key): column for key, column in zip(MAX_BOX, at_best_thresholds(hits[:, r]).T, strict=True)}
+    return found
+
+
+def _resampled(columns: Sequence[Array]) -> Array:
+    """Columns (N,) -> their resampled means (columns, B); the same pictures are drawn for all."""
+    return np.concatenate(list(resampled_means(np.stack(columns, axis=1)))).T if columns else np.zeros((0, 0))
 
 
 def _main_first(row: dict[str, float]) -> dict[str, float]:

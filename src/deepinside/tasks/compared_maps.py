@@ -22,8 +22,8 @@ Agreement = dict[int, tuple[float, float]]
 
 def agreement_of_maps(comparison: Comparison, show: bool = False) -> list[Agreement]:
     """For each further run, of the pictures whose map both it and the first run kept: {place in the pairing:
-    (Spearman's correlation, SSIM)} of the maps at 64 x 64 pixels (see `metrics.agreement`). A constant map has no
-    ranks: left out. show: a progress bar."""
+    (Spearman's correlation, SSIM)} of the maps at 64 x 64 pixels (see `metrics.agreement`), as they were kept: 8-bit,
+    the brightest pixels cut off. A constant map has no ranks: left out. show: a progress bar."""
     first, *others = kept_maps(comparison)
     pairs = [[(i, a, b) for i, (a, b) in enumerate(zip(first, files, strict=True)) if a and b] for files in others]
     found: list[Agreement] = [{} for _ in others]

@@ -25,6 +25,7 @@ from deepinside.progress import Bar
 from deepinside.result_tables import print_results, print_table, print_trivial_boxes
 from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
 from deepinside.tasks.analysis import look_at_pictures, shows, start
+from deepinside.words import counted
 
 
 def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, Any]:
@@ -101,11 +102,16 @@ def score_files(config: AnalyseConfig) -> None:
     if config.predictions:
         images, ids = [p.name for p in pictures], {p.label_id for p in pictures if p.label_id}
         guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
+        unreadable = [p.name for p in pictures if not p.readable]
+        pictures = [p for p in pictures if p.readable]
+        guesses = {name: guess for name, guess in guesses.items() if name not in unreadable}
         if not config.boxes and config.data.name == "shapes" and not set(guesses) & set(images):
             raise UserError("no guess is about a drawn shape: the true boxes come from boxes=... or data.root=...")
         with Bar("scoring", enabled=shows(config)):
-            metrics = score_guesses_in_files(pictures, guesses)
+            metrics = score_guesses_in_files(pictures, guesses) | {"unreadable": unreadable}
         print_results(metrics)
+        if unreadable:
+            print(f"{counted(len(unreadable), 'picture')} could not be read, left out (first: {unreadable[0]})")
         if metrics["without_guess"]:
             print(f"{metrics['without_guess']} of {len(pictures)} pictures have no guess and count as wrong")
         guessed = {one for guess in guesses.values() for one in guess.ids}
