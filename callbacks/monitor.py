@@ -24,7 +24,7 @@ MAX_OVERHEAD = 0.05
 def check_finite(module: LightningModule, step: int) -> None:
     """Raises UserError where parameters are no longer finite."""
     if not all(parameter.isfinite().all() for parameter in module.parameters()):
-        raise UserError(f"training diverged at step {step}: lower optim.lr")
+        raise UserError(f"training diverged at step {step}: lower the learning rate (train.py: optim.lr)")
 
 
 class Monitor(Callback, ABC):

@@ -16,7 +16,7 @@ from callbacks.progress import progress
 from callbacks.saliency_maps import SaliencyMaps
 from callbacks.sanity import Randomisation
 from deepinside.config import TrainConfig
-from deepinside.folders import follow_moved
+from deepinside.folders import clear_last_end, follow_moved
 from deepinside.load_config import save_config
 
 
@@ -50,14 +50,16 @@ def training_callbacks(
 
 
 def _keep_run(config: TrainConfig, out: Path, looks: list[Callback]) -> tuple[Callback, Callback]:
-    """config.yaml and last.ckpt: an epoch is kept before it is looked at, and behind its looks, which it then knows."""
+    """The run's folder: config.yaml, last.ckpt and nothing of an earlier net. An epoch is kept before it is looked at,
+    and behind its looks, which it then knows."""
     checkpoints = out / "checkpoints"
 
     def find_best(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
         follow_moved(checkpoint["callbacks"], checkpoints)
 
-    def keep_config(trainer: Trainer, _: object) -> None:
+    def begin(trainer: Trainer, _: object) -> None:
         if trainer.is_global_zero:  # of a resumed run not before its checkpoint was taken
+            clear_last_end(out)
             save_config(config, out / "config.yaml")
 
     def keep_epoch(trainer: Trainer, module: LightningModule) -> None:
@@ -68,5 +70,5 @@ def _keep_run(config: TrainConfig, out: Path, looks: list[Callback]) -> tuple[Ca
         if any(isinstance(one, Monitor) and one.looked_at == trainer.global_step for one in looks):
             trainer.save_checkpoint(checkpoints / "last.ckpt")
 
-    before = LambdaCallback(on_load_checkpoint=find_best, on_train_start=keep_config, on_train_epoch_end=keep_epoch)
+    before = LambdaCallback(on_load_checkpoint=find_best, on_train_start=begin, on_train_epoch_end=keep_epoch)
     return before, LambdaCallback(on_train_epoch_end=keep_looks)

@@ -475,7 +475,8 @@ def test_a_list_is_a_size() -> None:
     [
         ({"classes": torch.zeros(0, dtype=torch.int64)}, "K >= 1"),
         ({"classes": [0]}, "K >= 1, got list"),
-        ({"batch": 0}, "batch must be at least 1"),
+        ({"batch": 0}, "batch must be a whole number, at least 1, got 0"),
+        ({"steps": 2.5}, "steps must be a whole number, at least 1, got 2.5"),
         ({"objective": "sofmax"}, "is unknown"),
     ],
 )

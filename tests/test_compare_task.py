@@ -321,6 +321,22 @@ def test_pictures_are_drawn_with_each_runs_map_and_box(tmp_path: Path) -> None:
     assert draw_pictures("abc", [replace(shown, photo=heat_map.with_name("absent.png"))]) is None
 
 
+def test_classes_of_one_name_are_not_mixed(analyse: Script, tmp_path: Path) -> None:
+    """ImageNet's cranes are a bird and a machine."""
+    colours = {"a": ((9, 0, 0), (0, 9, 0)), "b": ((0, 0, 9), (9, 9, 0))}
+    for name, pair in colours.items():
+        folder = write_run(tmp_path / name, [record(i) for i in range(4)]) / "class_models" / "pictures"
+        for number, colour in zip((134, 517), pair, strict=True):
+            Image.new("RGB", (4, 4), colour).save(folder / f"{number:04d}_crane.png")
+    analyse("task=compare", f"runs={tmp_path}/a,{tmp_path}/b", f"out={tmp_path / 'compared'}")
+    kept = tmp_path / "compared" / "kept"
+    assert {path.stem for path in kept.glob("class_*")} == {
+        f"class_{name}_{run}" for name in ("goose", "0134_crane", "0517_crane") for run in (0, 1)
+    }
+    shown = [Image.open(kept / f"class_0134_crane_{run}.png").getpixel((0, 0)) for run in (0, 1)]
+    assert shown == [(9, 0, 0), (0, 0, 9)]
+
+
 def test_class_models_that_a_run_lacks_are_blank(tmp_path: Path) -> None:
     Image.new("RGB", (40, 60), (120, 60, 60)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")

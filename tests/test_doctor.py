@@ -151,7 +151,7 @@ DAMAGES: dict[str, tuple[Damage, str, str, str]] = {
     "a class that only the list knows": (
         lambda r: shutil.rmtree(r / "ILSVRC/Data/CLS-LOC/train" / trees.TENCH),
         "train: classes without pictures",
-        "1 of 3 classes have no picture: n01440764",
+        "1 class of 3 without pictures: n01440764",
         "warn",
     ),
     "no pictures of a class": (
@@ -160,7 +160,7 @@ DAMAGES: dict[str, tuple[Damage, str, str, str]] = {
             (r / "ILSVRC/ImageSets/CLS-LOC/train_cls.txt").unlink(),
         ],
         "train: classes without pictures",
-        "1 of 3 classes have no picture: n01440764",
+        "1 class of 3 without pictures: n01440764",
         "warn",
     ),
 }
@@ -192,6 +192,13 @@ def test_layouts_are_told_apart(tmp_path: Path) -> None:
     splits = trees.class_folders(tmp_path / "splits" / "train", {"cat": 2, "dog": 2}).parent
     trees.class_folders(splits / "valid", {"cat": 1, "dog": 1})
     (tmp_path / "nothing").mkdir()
+    for split in ("Train", "Val"):
+        trees.class_folders(tmp_path / "capitals" / split, {"cat": 2, "dog": 2})
+    assert recognise(tmp_path / "capitals").kind == "splits"
+    assert "blocks" not in states(look(tmp_path / "capitals")).values()
+    for split in ("training_set", "test_set"):
+        trees.class_folders(tmp_path / "named" / split, {"cat": 2, "dog": 2})
+    assert states(look(tmp_path / "named"))["train"] == "blocks"
     kinds = [recognise(root).kind for root in (official, torchvision, own, splits, tmp_path / "nothing")]
     assert kinds == ["official", "torchvision", "classes", "splits", None]
     unknown = look(tmp_path / "nothing")

@@ -533,6 +533,10 @@ def test_what_cannot_be_located_is_refused() -> None:
     frame, crops = patch(256, 320)[0], ten_crops(256, 320, 224)
     with pytest.raises(UserError, match=r"localisation\.repeat_classes: preset 'vgg' has one box a class"):
         locate(Reds(), frame, crops, repeat_classes=True)
+    with pytest.raises(ValueError, match="label must be a class index, -1 where it is unknown, not 'dog'"):
+        locate(Reds(), frame, crops, "dog")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"model must be a torch\.nn\.Module, not 'Reds'"):
+        locate(Reds, frame, crops, 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="guesses must be >= 0, not -1"):
         locate(Reds(), frame, crops, 0, preset="best", guesses=-1)
     with pytest.raises(ValueError, match="guesses=0 finds the box of the picture's own class alone"):

@@ -9,7 +9,7 @@ from deepinside.config import DataConfig
 from deepinside.data import folder
 from deepinside.data.folder import PictureFiles, PictureFolder, find_pictures, holds_pictures, picture_names
 from deepinside.data.picture import Classes, UnreadablePicture
-from deepinside.data.source import open_split
+from deepinside.data.source import open_split, read
 from deepinside.errors import UserError
 
 from . import trees
@@ -161,7 +161,37 @@ def test_no_pictures_in_a_split(tmp_path: Path) -> None:
     (tmp_path / "train/cat").mkdir(parents=True)
     assert error(tmp_path) == f"no pictures for the split train in {tmp_path}"
     trees.class_folders(tmp_path / "singles", {"ape": 1, "cat": 1})
-    assert error(tmp_path / "singles", "val") == f"no pictures for the split val in {tmp_path / 'singles'}"
+    alone = ": of one picture a class none is left, every 10th is set apart for validation"
+    assert error(tmp_path / "singles", "val") == f"no pictures for the split val in {tmp_path / 'singles'}{alone}"
+
+
+def test_split_folders_may_be_written_in_capitals(tmp_path: Path) -> None:
+    for split in ("Train", "VAL"):
+        trees.class_folders(tmp_path / split, {"ape": 2, "cat": 1})
+    found = PictureFolder(tmp_path, "val")
+    assert (found.classes.ids, names(found)) == (("ape", "cat"), ["00", "01", "00"])
+    assert not found.set_apart
+
+
+@pytest.mark.parametrize("train", ["training_set", "Training", "seg_train"])
+def test_splits_of_other_names_are_not_taken_for_classes(train: str, tmp_path: Path) -> None:
+    for split in (train, "test_set"):
+        trees.class_folders(tmp_path / split, {"ape": 2, "cat": 1})
+    assert error(tmp_path).startswith(f"{tmp_path / train} looks like a split, not a class: call it train/")
+    trees.class_folders(tmp_path / "vehicles", {"train": 3, "training_boat": 3})  # classes that are called so
+    assert PictureFolder(tmp_path / "vehicles", "train").classes.ids == ("train", "training_boat")
+
+
+@pytest.mark.parametrize(("size", "read_at_all"), [((1, 101), False), ((303, 3), False), ((300, 3), True)])
+def test_a_line_is_no_picture(size: tuple[int, int], read_at_all: bool, tmp_path: Path) -> None:
+    """At the size of a net it would take gigabytes, and end the analysis of all others."""
+    Image.new("RGB", size).save(tmp_path / "line.png")
+    pictures = PictureFiles([str(tmp_path / "line.png")], Classes(("a",), ("a",)))
+    if read_at_all:
+        assert read(pictures, 0).image.shape == (3, size[1], size[0])
+    else:
+        with pytest.raises(UnreadablePicture, match=f"line: {size[0]} x {size[1]} pixels, more than 100 times"):
+            read(pictures, 0)
 
 
 def test_a_validation_class_that_training_lacks(tmp_path: Path) -> None:

@@ -268,6 +268,17 @@ def test_crops_refuse_what_is_no_picture_or_no_choice() -> None:
     for wrong in (torch.tensor(0), [0]):
         with pytest.raises(ValueError, match="choose must give"):
             crop_saliency(small_net(), pictures(1)[0], one_crop(8, 8, 8), lambda scores, wrong=wrong: wrong)
+    with pytest.raises(ValueError, match=r"choose must be a function, .*, not list"):
+        crop_saliency(small_net(), pictures(1)[0], one_crop(8, 8, 8), [0])  # type: ignore[arg-type]
+    for crops in ([], "ten"):
+        with pytest.raises(ValueError, match="crops must be Crops, at least one"):
+            crop_saliency(small_net(), pictures(1)[0], crops, lambda scores: torch.tensor([0]))  # type: ignore[arg-type]
+
+
+def test_what_is_no_net_is_refused() -> None:
+    for wrong, words in ((small_net, "not 'small_net'"), ("resnet18", "not 'resnet18'")):
+        with pytest.raises(ValueError, match=f"model must be a torch.nn.Module, {words}"):
+            crop_saliency(wrong, pictures(1)[0], one_crop(8, 8, 8), lambda scores: torch.tensor([0]))  # type: ignore[arg-type]
 
 
 def small_net_at(side: int) -> nn.Sequential:

@@ -236,6 +236,9 @@ def test_crops_that_are_too_small_are_told() -> None:
 def test_classes_by_name_identifier_index() -> None:
     assert find_classes("object 3, n00000001,7, THING 3", TEN) == [3, 1, 7]
     assert find_classes("all", TEN) == list(range(10))
+    folders = Classes(("cat", "cat, black", "cat, white"), ("cat", "cat, black", "cat, white"))
+    assert [folders.short_name(i) for i in range(3)] == ["cat", "cat, black", "cat, white"]
+    assert [find_classes(wanted, folders) for wanted in ("cat, white", "1,2", "cat")] == [[2], [1, 2], [0]]
     assert find_classes("1,2", Classes(("2", "1", "x"), ("2", "1", "x"))) == [1, 0]  # names before indices
     with pytest.raises(UserError, match="no class 'objekt 3'; there are thing 0, thing 1"):
         find_classes("objekt 3", TEN)

@@ -28,7 +28,7 @@ from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.data.picture import Classes
 from deepinside.endings import how_to_go_on
 from deepinside.errors import UserError
-from deepinside.folders import ANALYSIS_MARK, END, RUN_MARK, check_out, clear_last_looks, clear_run
+from deepinside.folders import ANALYSIS_MARK, END, RUN_MARK, check_out, clear_last_end, clear_last_looks, clear_run
 from deepinside.launch import first_lost_step
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
@@ -246,6 +246,15 @@ def test_of_the_last_end_nothing_stays_that_would_pass_for_the_new_one(tmp_path:
     assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.*")} == set(growing)
 
 
+def test_before_a_net_changes_what_was_measured_of_it_goes(tmp_path: Path) -> None:
+    old = ("metrics.json", "report.html", "localise/pictures.jsonl", "localisation/pictures.jsonl")
+    kept = ("provenance.json", "config.yaml", "checkpoints/last.ckpt", "class_model/pictures/0001_a.png")
+    for file in (*old, *kept):
+        trees.write(tmp_path / file, "")
+    clear_last_end(tmp_path)
+    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.*")} == set(kept)
+
+
 def test_a_run_may_begin_beside_analyses_and_where_it_was_stopped(tmp_path: Path) -> None:
     trees.write(tmp_path / "class_model" / ANALYSIS_MARK, "")
     prepare_folder(TrainConfig(), tmp_path)
@@ -279,8 +288,10 @@ def test_resume_goes_on_where_it_stopped(workers: int, tmp_path: Path) -> None:
     run("train.py", *same, "trainer.max_epochs=2", f"out={tmp_path / 'whole'}")
     run("train.py", *same, "trainer.max_epochs=1", f"out={tmp_path / 'parts'}")
     as_of_a_gpu(tmp_path / "parts" / "checkpoints" / "last.ckpt")  # it goes on without one, too
+    analysis = trees.write(tmp_path / "parts" / "localise" / "pictures.jsonl", "")  # of a net that will be another
     done = run("train.py", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2", "class_models.count=1")
     assert "goes on with trainer.max_epochs=2 (was 1), class_models.count=1 (was 2)" in done.stdout
+    assert not analysis.exists()
     whole, parts = (
         torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "parts")
     )
@@ -424,8 +435,10 @@ def test_what_ended_a_training_early_is_said(tmp_path: Path) -> None:
         "trainer.max_steps=4 ended the training at step 4, in epoch 2, whose rest a resumed run leaves out\n"
         in done.stdout
     )
+    analysis = trees.write(tmp_path / "run" / "localise" / "pictures.jsonl", "")  # of this very net
     done = run("train.py", f"resume={tmp_path / 'run'}")
     assert "nothing is left to train: trainer.max_steps=4 are done\n" in done.stdout
+    assert analysis.exists()
     done = run("train.py", f"resume={tmp_path / 'run'}", "trainer.max_steps=-1", "trainer.max_time=00:00:00:00")
     assert "nothing is left to train: trainer.max_time=00:00:00:00 is used up" in done.stdout
     done = run("train.py", f"resume={tmp_path / 'run'}", "trainer.max_time=00:01:00:00")

@@ -113,6 +113,15 @@ def _within(folder: str, path: str) -> str:
     return os.path.join(folder, os.path.basename(path)) if path else path
 
 
+def clear_last_end(out: Path) -> None:
+    """What was measured of a resumed run's net, before it changes: it would pass for the new one's, in a run that is
+    stopped before its end, too, and in localise/."""
+    clear_last_looks(out)
+    shutil.rmtree(out / "localise", ignore_errors=True)
+    for file in ("metrics.json", "report.html"):
+        (out / file).unlink(missing_ok=True)
+
+
 def clear_last_looks(out: Path) -> None:
     """What the earlier end of a resumed run drew and logged, before a new one is; what grows over the epochs stays."""
     for old in out.glob(f"events.out.tfevents.*{END}"):

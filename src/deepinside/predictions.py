@@ -57,7 +57,7 @@ def read_predictions(
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """predictions.csv: a row for each guess, with COLUMNS."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
@@ -104,7 +104,7 @@ def write_submission(path: Path, guesses: Iterable[Guesses | None], numbers: Map
                 words += [str(numbers[identifier]), *(f"{edge:.9g}" for edge in box)]
         lines.append(" ".join(words) or NO_GUESS)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines))
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int]) -> dict[str, Guesses]:

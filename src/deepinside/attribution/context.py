@@ -22,6 +22,12 @@ def bare_module(model: nn.Module) -> nn.Module:
     return bare_module(compiled) if isinstance(compiled, nn.Module) else model
 
 
+def check_model(model: object) -> None:
+    """ValueError unless it is a net; torchvision's functions that make one are none."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, not {getattr(model, '__name__', model)!r}")
+
+
 @contextmanager
 def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
     """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast;
@@ -31,6 +37,7 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
     flags alone: what a net's own `train` does beyond them (LoRA merges its weights) is not done. Raises UserError where
     batch norms have no running statistics, and for weights made under inference mode.
     """
+    check_model(model)
     bare = bare_module(model)
     _check_pictures_stay_apart(bare)
     _check_weights_take_part(bare)

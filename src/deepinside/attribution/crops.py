@@ -114,6 +114,8 @@ def crop_saliency(
     request = make_request(method, score, reduction, autocast, strategy, memory, options)
     crops = list(crops)
     size = check_crops(image, crops, size)
+    if not callable(choose):
+        raise ValueError(f"choose must be a function, scores (crops, C) -> classes (K,), not {shape_or_type(choose)}")
     with gradients_on(model) as bare:
         check_pictures(bare, image[None])
         picture = image.detach().clone()  # it may come from inference mode
@@ -187,8 +189,8 @@ def check_crops(image: Tensor, crops: Sequence[Crop], size: int | None = None) -
     if not isinstance(image, Tensor) or image.ndim != 3:
         raise ValueError(f"expected one image (3, H, W), got {shape_or_type(image)}")
     height, width = image.shape[-2:]
-    if not crops:
-        raise ValueError("there must be at least one crop")
+    if not crops or not all(isinstance(crop, Crop) for crop in crops):
+        raise ValueError("crops must be Crops, at least one, as ten_crops(height, width, side) gives them")
     for crop in crops:
         if min(crop.top, crop.left) < 0 or crop.top + crop.side > height or crop.left + crop.side > width:
             raise ValueError(

@@ -116,7 +116,7 @@ def optimise_class_models(
         tensors = (t for t in chain(bare.parameters(), bare.buffers()) if t.is_floating_point())
         like = next(tensors, torch.zeros(()))  # a net may have neither
         precise = torch.promote_types(like.dtype, torch.float32)  # Adam's and ||I||^2's numbers leave float16's range
-        centre = torch.tensor(mean, dtype=precise, device=like.device).view(3, 1, 1)
+        centre = torch.as_tensor(mean, dtype=precise, device=like.device).view(3, 1, 1)
         together = batch or len(classes)
         for i, some in enumerate(classes.to(like.device).clone().split(together)):  # may come from inference mode
             padded = F.pad(some[None], (0, together - len(some)), "replicate")[0]
@@ -143,5 +143,5 @@ def _check_numbers(
         if not number >= 0:
             raise ValueError(f"{name} must be >= 0, got {number}")
     for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1, got {count}")
+        if not hasattr(count, "__index__") or count < 1:
+            raise ValueError(f"{name} must be a whole number, at least 1, got {count}")

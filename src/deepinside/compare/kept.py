@@ -53,8 +53,20 @@ def keep_pictures(comparison: Comparison, alike: Sequence[Mapping[int, float]], 
 
 
 def keep_class_models(comparison: Comparison, out: Path) -> dict[str, list[Path | None]]:
-    """{class: the copy of its picture of each run or None}; only classes of at least two runs."""
-    by_name = [{stem.partition("_")[2]: file for stem, file in run.class_models.items()} for run in comparison.runs]
+    """{class: the copy of its picture of each run or None}; only classes of at least two runs.
+
+    Classes go by their names, as nets of other classes number them otherwise, but by number and name where one name is
+    that of several classes (ImageNet has two cranes).
+    """
+    numbers: dict[tuple[str, object], set[str]] = {}
+    for run in comparison.runs:
+        for stem in run.class_models:
+            numbers.setdefault((stem.partition("_")[2], run.metrics.get("classes", run.folder)), set()).add(stem)
+    several = {name for (name, _), stems in numbers.items() if len(stems) > 1}
+    by_name = [
+        {name if (name := stem.partition("_")[2]) not in several else stem: file for stem, file in models.items()}
+        for models in (run.class_models for run in comparison.runs)
+    ]
     names = dict.fromkeys(name for models in by_name for name in models)
     shared = [name for name in names if sum(name in models for models in by_name) > 1]
     return {

@@ -22,12 +22,13 @@ HELD_OUT = 10
 
 
 class PictureFolder:
-    """<root>/{train, val|valid|validation|test}/<class>/* or <root>/<class>/*; a class's pictures may lie deeper.
+    """<root>/{train, val|valid|validation|test}/<class>/* or <root>/<class>/*; a class's pictures may lie deeper, and
+    split folders be written in capitals.
 
     A class is a folder that holds a picture; its number is its place among the training folders' sorted names. Without
     split folders every tenth picture of each class, in sorted order, is validation, and the last one of a class of two
     to nine pictures (`set_apart`). `limit` keeps so many pictures, spread over the split. Raises UserError for a root
-    without such pictures or without the split, and for an ILSVRC tree.
+    without such pictures or without the split, for an ILSVRC tree, and for split folders of other names.
     """
 
     has_boxes = False
@@ -37,11 +38,12 @@ class PictureFolder:
         names, pictures = _split_pictures(root, split)
         if names == ["ILSVRC"]:
             raise UserError(f"{root} is an ILSVRC tree: data.name=ilsvrc")
-        self.set_apart = not any(_split_folder(root, part) for part in SPLITS)
+        self.set_apart = not any(split_folder(root, part) for part in SPLITS)
         self.classes = Classes(tuple(names), tuple(names))
         files = [(name, label) for label, of in enumerate(names) for name in pictures.get(of, [])]
         if not files:
-            raise UserError(f"no pictures for the split {split} in {root}")
+            alone = f": of one picture a class none is left, every {HELD_OUT}th is set apart for validation"
+            raise UserError(f"no pictures for the split {split} in {root}{alone if self.set_apart else ''}")
         files = limited(files, limit)
         self._names = [name for name, _ in files]
         self.labels = [label for _, label in files]
@@ -167,7 +169,7 @@ def contents(folder: Path) -> str:
 
 def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[str]]]:
     """All classes' sorted names, and the paths of the split's pictures of each class."""
-    folders = {part: _split_folder(root, part) for part in SPLITS}
+    folders = {part: split_folder(root, part) for part in SPLITS}
     if not any(folders.values()):
         return _set_apart(root, split)
     here, train = folders[split], folders["train"]
@@ -184,15 +186,19 @@ def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[s
     return names, pictures
 
 
-def _split_folder(root: Path, split: str) -> Path | None:
+def split_folder(root: Path, split: str) -> Path | None:
     """The split's folder. It must hold folders, because `train` and `test` may be names of classes, too."""
-    return next((root / name for name in SPLITS[split] if class_folders(root / name)), None)
+    folders = {name.lower(): root / name for name in reversed(class_folders(root))}  # of Train and train: the first
+    return next((folders[name] for name in SPLITS[split] if name in folders and class_folders(folders[name])), None)
 
 
 def _set_apart(root: Path, split: str) -> tuple[list[str], dict[str, list[str]]]:
     pictures = _pictures_by_class(root)
     if not set(pictures).difference(*SPLITS.values()):
         raise UserError(f"{root}: no pictures in train/<class>/, val/<class>/ or <class>/; {contents(root)}")
+    splits = [name for name in pictures if "train" in name.lower() and class_folders(root / name)]
+    if splits:
+        raise UserError(f"{root / splits[0]} looks like a split, not a class: call it train/, the one beside it val/")
     chosen = {}
     for name, paths in pictures.items():
         held_out = paths[HELD_OUT - 1 :: HELD_OUT] or paths[1:][-1:]

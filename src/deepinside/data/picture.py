@@ -12,7 +12,7 @@ FEW = 20  # so many classes are listed where none is known by the name that was 
 @dataclass(frozen=True)
 class Classes:
     """Class `i` has the stable identifier `ids[i]` (a WNID, a folder's name) and, for people, the comma-separated
-    synonyms `names[i]`, of which the first is its `short_name`."""
+    synonyms `names[i]`, of which the first is its `short_name`; a name that is the identifier is one, commas or not."""
 
     ids: tuple[str, ...]
     names: tuple[str, ...]
@@ -21,7 +21,7 @@ class Classes:
         return len(self.ids)
 
     def short_name(self, i: int) -> str:
-        return self.names[i].split(",")[0]
+        return self.names[i] if self.names[i] == self.ids[i] else self.names[i].split(",")[0]
 
     @classmethod
     def unnamed(cls, count: int) -> "Classes":
@@ -59,14 +59,17 @@ class UnreadablePicture(Exception):
 def find_classes(wanted: str, classes: Classes) -> list[int]:
     """`all`, or a comma-separated list of indices, identifiers or names -> class indices, each once, in that order.
 
-    A name fits case-insensitively if it equals one of the class's comma-separated synonyms. Raises UserError, for a
-    name that several classes have (ImageNet's crane is a bird and a machine) too.
+    A name fits case-insensitively if it equals one of the class's comma-separated synonyms; an identifier with commas
+    stands alone. Raises UserError, for a name that several classes have (ImageNet's crane is a bird and a machine) too.
     """
     if wanted == "all":
         return list(range(len(classes)))
+    if "," in wanted and wanted in classes.ids:
+        return [classes.ids.index(wanted)]
     places: dict[str, list[int]] = {}
     for i, (identifier, name) in enumerate(zip(classes.ids, classes.names, strict=True)):
-        for word in {identifier.lower(), *(synonym.strip().lower() for synonym in name.split(","))}:
+        synonyms = [] if name == identifier else name.split(",")
+        for word in {identifier.lower(), *(synonym.strip().lower() for synonym in synonyms)}:
             places.setdefault(word, []).append(i)
     for i in range(len(classes)):  # after the names: a class may be called 7
         places.setdefault(str(i), [i])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deepinside.data.folder import SPLITS, PictureFolder, class_folders, existing_folder, holds_pictures
+from deepinside.data.folder import SPLITS, PictureFolder, class_folders, existing_folder, holds_pictures, split_folder
 from deepinside.data.ilsvrc import ILSVRC
 from deepinside.data.picture import Classes
 from deepinside.doctor.boxes import check_boxes
@@ -92,7 +92,7 @@ def _folder(layout: Layout, split: str) -> Path | None:
         return layout.data
     if layout.kind in ("official", "torchvision"):
         return layout.data / split if (layout.data / split).is_dir() else None
-    return next((layout.data / name for name in SPLITS[split] if class_folders(layout.data / name)), None)
+    return split_folder(layout.data, split)
 
 
 def _is_loose(folder: Path) -> bool:

@@ -26,7 +26,7 @@ def check_classes(split: str, source: ILSVRC | PictureFolder, missing: Set[int])
     told = f"{counted(counts.total(), 'picture')} of {counted(len(present), 'class', 'classes')}, {span} a class"
     findings = [Finding(f"{split}: classes", told)]
     if none := [name for i, name in enumerate(names) if not counts[i]]:
-        words = f"{len(none):,} of {len(names):,} classes have no picture: {some(none)}"
+        words = f"{counted(len(none), 'class', 'classes')} of {len(names):,} without pictures: {some(none)}"
         fix = (
             "fine for a sample; else the copy is incomplete"
             if split == "val"
@@ -34,7 +34,7 @@ def check_classes(split: str, source: ILSVRC | PictureFolder, missing: Set[int])
         )
         findings.append(Finding(f"{split}: classes without pictures", words, WARN, fix))
     if split == "train" and (few := [name for i, name in enumerate(names) if 0 < counts[i] < FEW]):
-        words = f"{len(few):,} classes have fewer than {FEW}: {some(few)}"
+        words = f"{counted(len(few), 'class', 'classes')} with fewer than {FEW}: {some(few)}"
         findings.append(Finding("train: classes with few pictures", words, WARN, "they are learnt badly: add pictures"))
     return findings
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepinside.data.folder import SPLITS, class_folders, contents, holds_pictures
+from deepinside.data.folder import SPLITS, class_folders, contents, holds_pictures, split_folder
 from deepinside.doctor.finding import BLOCKS, OK, WARN, Finding
 
 WNID = re.compile(r"n\d{8}")
@@ -38,7 +38,7 @@ def recognise(root: Path) -> Layout:
     classes = {name for names in inside.values() for name in names}
     if {"train", "val"} & set(inside) and any(map(WNID.fullmatch, classes)):
         return Layout("torchvision", "ilsvrc", root)
-    if classes:
+    if any(split_folder(root, split) for split in SPLITS):
         return Layout("splits", "folder", root)
     folders = class_folders(root)
     if any(_is_imagenet(root / name) for name in folders):

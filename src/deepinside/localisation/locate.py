@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from deepinside.attribution.context import check_model
 from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency
 from deepinside.errors import UserError
 from deepinside.localisation.evidence import evidence_boxes, evidence_map
@@ -53,6 +54,8 @@ class Question:
     def __post_init__(self) -> None:
         if self.guesses < 0:
             raise ValueError(f"guesses must be >= 0, not {self.guesses}")
+        if not hasattr(self.label, "__index__"):
+            raise ValueError(f"label must be a class index, -1 where it is unknown, not {self.label!r}")
         if self.guesses == 0 and self.label < 0:
             raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")
         seeded, preset = isinstance(self.numbers, Preset), self.preset
@@ -112,6 +115,7 @@ def locate(
 
 def look(model: nn.Module, frame: Tensor, crops: Iterable[Crop], question: Question) -> CropSaliency:
     """The part of `locate` that needs the model: maps of the chosen classes and all scores, on the CPU."""
+    check_model(model)
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
     picture, crops, numbers = in_unit_range(frame, "frame", like), list(crops), question.numbers
     if isinstance(numbers, Evidence):
