@@ -42,7 +42,8 @@ def paired_differences(first: Values, this: Values, lower_is_better: list[bool],
 
     The interval is a percentile bootstrap over pictures: each of 1000 resamples draws pictures with replacement and
     takes both runs' values of them, d_i = this_i - first_i in [-1, 1], so that what makes a picture hard for both
-    cancels (see `bootstrap.interval`). lower_is_better: K, whether 0 is a hit, as in an error.
+    cancels; of few pictures it is wider (see `bootstrap.interval`). lower_is_better: K, whether 0 is a hit, as in an
+    error.
     """
     gain = this - first
     draws = np.concatenate(list(resampled_means(gain.T, seed=seed)))

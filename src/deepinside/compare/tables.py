@@ -15,7 +15,7 @@ MEASURES = {
     "saliency_mass": "saliency mass",
 }
 NOTE = (
-    "difference: this minus first, 95% paired bootstrap over the pictures; only first, only this: pictures that one "
+    "difference: this minus first, 95% interval, paired over the pictures; only first, only this: pictures that one "
     "alone has right; p: McNemar's exact test on them, not corrected for several comparisons"
 )
 
