@@ -50,7 +50,7 @@ class Pictures:
             raise UserError("Pictures: images must be uint8 or in [0, 1]: as they are before mean and std are applied")
         if self.labels.shape != (count,) or self.labels.is_floating_point():
             raise UserError(f"Pictures: {count} images need as many class indices, not {tuple(self.labels.shape)}")
-        single = any(isinstance(given, int | float) for given in (self.mean, self.std))
+        single = not all(hasattr(given, "__len__") for given in (self.mean, self.std))
         if single or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise UserError("Pictures: mean and std must have 3 numbers each, std above 0")
         if not 0 <= min(self.mean) <= max(self.mean) <= 1 or max(self.std) > 1:
@@ -175,8 +175,8 @@ def _data(trainer: Trainer) -> object:
 def _count_scores(convnet: ConvNet, name: str, side: int) -> int:
     blank = convnet.mean.expand(1, 3, side, side)
     try:
-        with gradients_on(convnet) as bare, torch.no_grad():
-            scores = bare(blank)
+        with gradients_on(convnet) as bare:
+            scores = bare(blank.clone().requires_grad_())
     except UserError:
         raise
     except Exception as error:  # whatever another project's module raises
@@ -184,4 +184,6 @@ def _count_scores(convnet: ConvNet, name: str, side: int) -> int:
     if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != 1:
         what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise UserError(f"{name} must give class scores (N, C) for pictures (N, 3, H, W), not {what}")
+    if not scores.requires_grad:
+        raise UserError(f"{name} gives scores without a gradient: its forward must do without torch.no_grad")
     return int(scores.shape[1])

@@ -362,6 +362,7 @@ def test_nets_of_another_precision(tmp_path: Path, precision: str) -> None:
         ({"mean": (124.0, 116.0, 104.0)}, "divide those of 0 to 255"),
         ({"std": (58.0, 57.0, 57.0)}, "divide those of 0 to 255"),
         ({"mean": 0.5}, "3 numbers each"),
+        ({"mean": None, "std": None}, "3 numbers each"),
         ({"boxes": torch.tensor([[4.0, 4.0, 20.0, 24.0]] * 12)}, r"each a tensor \(M, 4\)"),
         ({"boxes": [torch.tensor([[4.0, 4.0, 20.0, 44.0]])] * 12}, r"boxes\[0\] reaches out of its picture, 32 wide"),
         ({"boxes": [torch.tensor([[-4.0, 4.0, 20.0, 24.0]])] * 12}, "reaches out of its picture"),
@@ -405,6 +406,14 @@ def test_what_needs_a_classifier_says_so(tmp_path: Path) -> None:
 
 def test_modules_that_give_no_scores() -> None:
     module = MyModule()
+
+    class Closed(MyModule):
+        @torch.no_grad()
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images)
+
+    with pytest.raises(UserError, match="Closed gives scores without a gradient: its forward must do without"):
+        convnet_of(Closed(), pictures())
     with pytest.raises(UserError, match="gives 4 scores, but there are 2 class_names"):
         convnet_of(module, pictures(class_names=("ant", "bee")))
     with pytest.raises(UserError, match="gives 4 scores, so labels are 0 to 3, not 4"):
