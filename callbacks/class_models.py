@@ -52,9 +52,9 @@ class ClassModels(Monitor):
     def __init__(
         self,
         settings: ClassModelsConfig | None = None,
-        classes: Sequence[int] | None = None,
         folder: str | Path | None = None,
         *,
+        classes: Sequence[int] | None = None,
         pictures: Pictures | None = None,
         max_overhead: float | None = MAX_OVERHEAD,
         name: str | None = None,

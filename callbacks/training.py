@@ -33,7 +33,7 @@ def training_callbacks(
         config.sanity, config.saliency, localised, out / "sanity_check", seed=config.seed, progress=shows
     )
     looks: list[Callback] = [
-        ClassModels(config.class_models, chosen, out / "class_models", progress=shows, max_overhead=budget),
+        ClassModels(config.class_models, out / "class_models", classes=chosen, progress=shows, max_overhead=budget),
         SaliencyMaps(config.saliency, out / "saliency_maps", max_overhead=budget),
         measured,
     ]

@@ -70,7 +70,7 @@ def fit(tmp_path: Path, watchers: list[Callback]) -> tuple[dict[str, torch.Tenso
 
 def test_training_is_the_same_bit_by_bit(tmp_path: Path) -> None:
     watchers: list[Callback] = [
-        ClassModels(ClassModelsConfig(every=1, steps=2, jitter=2, warm_start=True), [0, 5], max_overhead=None),
+        ClassModels(ClassModelsConfig(every=1, steps=2, jitter=2, warm_start=True), classes=[0, 5], max_overhead=None),
         SaliencyMaps(SaliencyConfig(images=4, every=2, unit="steps"), max_overhead=None),
         Localisation(LocalisationConfig(every=1, images=4), max_overhead=None),
     ]

@@ -63,7 +63,7 @@ def quiet_trainer(folder: Path, callback: Any) -> Trainer:
 
 def find(folder: Path, classes: list[int], net: ConvNet | None = None, **options: Any) -> ClassModels:
     settings = {name: options.pop(name) for name in list(options) if name not in ("mean_image", "judge", "progress")}
-    callback = ClassModels(ClassModelsConfig(**(QUICK | settings)), classes, folder, **options)
+    callback = ClassModels(ClassModelsConfig(**(QUICK | settings)), folder, classes=classes, **options)
     batches = DataLoader(torch.tensor(classes), batch_size=5)
     quiet_trainer(folder, callback).predict(Classifier(net or convnet()), batches, return_predictions=False)
     return callback
@@ -241,7 +241,7 @@ def test_many_class_models_are_shown_on_pages(tmp_path: Path, monkeypatch: pytes
 
 def test_the_end_of_a_training_shows_as_much(tmp_path: Path) -> None:
     """At `Trainer.test`, under inference mode: files of every class, and nothing kept for a resumption."""
-    callback = ClassModels(ClassModelsConfig(**QUICK), [5, 9], tmp_path)  # type: ignore[arg-type]
+    callback = ClassModels(ClassModelsConfig(**QUICK), tmp_path, classes=[5, 9])  # type: ignore[arg-type]
     net = convnet()
     source = open_split(DataConfig(shapes_val=6), "val", 0)
     data = PictureData(DataConfig(batch_size=6, workers=0), net, val=source)

@@ -95,7 +95,7 @@ def test_training_is_watched_and_left_alone(tmp_path: Path) -> None:
     known = pictures(class_names=("ant", "bee", "cat", "dog"))
     watchers: list[Callback] = [
         SaliencyMaps(SaliencyConfig(images=3), pictures=known, max_overhead=None),
-        ClassModels(ClassModelsConfig(every=1, steps=3), [1, 3], pictures=known, max_overhead=None),
+        ClassModels(ClassModelsConfig(every=1, steps=3), classes=[1, 3], pictures=known, max_overhead=None),
         Localisation(LocalisationConfig(every=1, images=2), pictures=known, max_overhead=None),
     ]
     watched, after, at = fit(tmp_path / "a", watchers)
@@ -200,7 +200,7 @@ def test_predict_is_left_to_the_module(tmp_path: Path, folder: str | None) -> No
     """Its batches are pictures and labels; what comes of them is the module's own."""
     at = Path(tmp_path / folder) if folder else None
     watchers: list[Any] = [
-        ClassModels(ClassModelsConfig(steps=2), [1], at and at / "c", pictures=pictures()),
+        ClassModels(ClassModelsConfig(steps=2), at and at / "c", classes=[1], pictures=pictures()),
         SaliencyMaps(SaliencyConfig(images=1), at and at / "s", pictures=pictures()),
         Localisation(LocalisationConfig(), at and at / "l", pictures=pictures()),
     ]
@@ -218,7 +218,9 @@ def test_a_trial_run_writes_no_files(tmp_path: Path) -> None:
     known, out = pictures(), tmp_path / "kept"
     watchers: list[Any] = [
         SaliencyMaps(SaliencyConfig(images=1), out / "saliency", pictures=known),
-        ClassModels(ClassModelsConfig(every=1, steps=5, warm_start=True), [1], out / "class_models", pictures=known),
+        ClassModels(
+            ClassModelsConfig(every=1, steps=5, warm_start=True), out / "class_models", classes=[1], pictures=known
+        ),
         Localisation(LocalisationConfig(every=1, images=2), out / "localisation", pictures=known),
         Randomisation(SanityConfig(1, 1), folder=out / "sanity", pictures=known),
     ]
@@ -258,7 +260,7 @@ def test_two_of_a_class_go_by_their_names(tmp_path: Path) -> None:
             own: dict[str, Any] = {"pictures": known, "max_overhead": None}
             watchers += [
                 SaliencyMaps(saliency, name=f"{prefix}saliency", **own),
-                ClassModels(class_models, [1], tmp_path / method, name=f"{prefix}class_models", **own),
+                ClassModels(class_models, tmp_path / method, classes=[1], name=f"{prefix}class_models", **own),
                 Localisation(LocalisationConfig(every=2, images=2), name=f"{prefix}localisation", **own),
             ]
         return watchers
@@ -322,7 +324,7 @@ def test_nets_of_another_precision(tmp_path: Path, precision: str) -> None:
     def look(out: Path, **options: Any) -> list[Any]:
         watchers: list[Any] = [
             SaliencyMaps(SaliencyConfig(images=3), pictures=pictures(), max_overhead=None),
-            ClassModels(ClassModelsConfig(every=1, steps=3), [1, 3], pictures=pictures(), max_overhead=None),
+            ClassModels(ClassModelsConfig(every=1, steps=3), classes=[1, 3], pictures=pictures(), max_overhead=None),
             Localisation(LocalisationConfig(every=1, images=2), pictures=pictures(), max_overhead=None),
             Randomisation(SanityConfig(2, 2), localisation=LocalisationConfig(preset="best"), pictures=pictures()),
         ]

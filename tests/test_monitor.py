@@ -213,7 +213,7 @@ def test_nothing_to_look_at_is_no_look(tmp_path: Path) -> None:
     watched: list[Any] = [
         SaliencyMaps(SaliencyConfig(images=0), pictures=PICTURES),
         ClassModels(ClassModelsConfig(every=1, count=0), pictures=PICTURES),
-        ClassModels(ClassModelsConfig(every=1), [], pictures=PICTURES),
+        ClassModels(ClassModelsConfig(every=1), classes=[], pictures=PICTURES),
     ]
     for watcher in watched:
         trainer(tmp_path, [watcher], max_epochs=1).fit(Net(), loader(2))
@@ -397,8 +397,8 @@ def saliency_and_class_models(out: Path, warm: bool) -> list[Any]:
         SaliencyMaps(SaliencyConfig(images=2), out / "saliency", pictures=PICTURES, max_overhead=None),
         ClassModels(
             ClassModelsConfig(every=2, steps=9, look_steps=3, warm_start=warm),
-            [2, 0],
             out / "class_models",
+            classes=[2, 0],
             pictures=PICTURES,
             max_overhead=None,
         ),
@@ -465,7 +465,7 @@ def test_a_look_that_was_stopped_is_made_up(tmp_path: Path) -> None:
 def large(out: Path, warm: bool = True) -> ClassModels:
     known = Pictures(torch.rand(3, 3, 128, 144), torch.arange(3), (0.5,) * 3, (0.25,) * 3)
     settings = ClassModelsConfig(every=2, steps=9, look_steps=3, warm_start=warm)
-    return ClassModels(settings, [2, 0], out, pictures=known, max_overhead=None)
+    return ClassModels(settings, out, classes=[2, 0], pictures=known, max_overhead=None)
 
 
 def test_a_warm_start_begins_where_the_last_look_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

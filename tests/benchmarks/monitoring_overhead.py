@@ -36,8 +36,9 @@ class Run:
         self.data = PictureData(config.data, convnet, **pictures, seed=config.seed)
         self.module = Classifier(convnet, config.optim)
         budget = {"max_overhead": config.monitor.max_overhead}
+        chosen = spread(config.class_models.count, 10)
         self.looks: list[Monitor] = [
-            ClassModels(config.class_models, spread(config.class_models.count, 10), out / "class_models", **budget),
+            ClassModels(config.class_models, out / "class_models", classes=chosen, **budget),
             SaliencyMaps(config.saliency, out / "saliency", **budget),
             Localisation(config.localisation, out / "localisation", **budget),
         ]

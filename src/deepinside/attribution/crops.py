@@ -21,7 +21,7 @@ ONE_PASS = (gradient, gradient_x_input)  # methods that need the gradient at the
 
 @dataclass(frozen=True)
 class Crop:
-    """The window [top, top + side) x [left, left + side) of a picture, mirrored left to right or not."""
+    """The window [top, top + side) x [left, left + side) of a picture, in pixels, mirrored left to right or not."""
 
     top: int
     left: int
@@ -40,26 +40,31 @@ class Crop:
 
 
 def ten_crops(height: int, width: int, side: int) -> list[Crop]:
-    """Four corners and the centre of the whole picture, then the five mirrored (paper, section 3.1)."""
+    """Four corners and the centre of the whole picture, then the five mirrored (paper, section 3.1). All in pixels; a
+    side longer than the picture's is refused where the crops are used."""
     bottom, right = height - side, width - side
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     return [Crop(top, left, side, mirrored) for mirrored in (False, True) for top, left in corners]
 
 
 def square_ten_crops(height: int, width: int, side: int) -> list[Crop]:
-    """The ten crops of the picture's central square (Krizhevsky et al. 2012); long pictures' ends stay uncovered."""
+    """The ten crops, as `ten_crops`, of the picture's central square (Krizhevsky et al. 2012); long pictures' ends stay
+    uncovered."""
     square = min(height, width)
     top, left = (height - square) // 2, (width - square) // 2
     return [Crop(c.top + top, c.left + left, side, c.mirrored) for c in ten_crops(square, square, side)]
 
 
 def one_crop(height: int, width: int, side: int) -> list[Crop]:
-    """The centre alone."""
+    """The centre alone, else as `ten_crops`."""
     return [Crop((height - side) // 2, (width - side) // 2, side, False)]
 
 
 def dense_crops(height: int, width: int, side: int, stride: int | None = None) -> list[Crop]:
-    """A grid of windows at most `stride` (None: a quarter of `side`) apart that covers all, each mirrored too."""
+    """A grid of windows at most `stride` pixels (None: a quarter of `side`) apart that covers all, each mirrored too;
+    else as `ten_crops`. ValueError for a stride below 1."""
+    if stride is not None and stride < 1:
+        raise ValueError(f"stride must be at least 1 pixel, not {stride}")
     tops, lefts = (_grid(length - side, stride or max(1, side // 4)) for length in (height, width))
     return [Crop(top, left, side, mirrored) for mirrored in (False, True) for top in tops for left in lefts]
 
@@ -107,7 +112,7 @@ def crop_saliency(
     (K,), so that one forward pass serves both the decision which classes to explain and their gradients.
     size: side of what the model sees, None for the crops' own; crops of other sides are resized to it, and their
     gradients are those with respect to the picture's pixels: several scales are crops of several sides.
-    The rest is as in `saliency`; with reduction `none`, maps are (K, 3, H, W).
+    The rest is as in `saliency`; with reduction `none`, maps are (K, 3, H, W). Returns `CropSaliency`.
     Raises ValueError where a crop does not fit into the picture or crops of several sides lack a `size`, and what
     `saliency` raises.
     """

@@ -96,7 +96,7 @@ def in_chunks(
     asked = (tuple(images.shape[1:]), images.dtype, classes, what.rule, what.autocast)
     parts: list[Tensor] = []
     if asked not in known and min(len(images), 4 * usual.chunk) >= 4 * PROBE:
-        parts, known[asked] = _race(usual, work)
+        parts, known[asked] = _race(work)
     # Vectorised passes lose with large batches what they win with small ones: they stay at what was measured.
     fastest, done = known.get(asked, _usual_winner(bare)), sum(map(len, parts))
     if fastest != "loop":
@@ -117,7 +117,7 @@ def _usual_winner(bare: nn.Module) -> str:
     return "batched" if heavy and len(full) <= convolutions <= 2 * len(full) else "loop"
 
 
-def _race(usual: Route, work: Work) -> tuple[list[Tensor], str]:
+def _race(work: Work) -> tuple[list[Tensor], str]:
     """The first pictures, done in turn by each strategy, the loop once more to be warm; and the winner."""
     parts: list[Tensor] = []
     seconds: dict[str, float] = {}

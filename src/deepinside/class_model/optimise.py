@@ -93,8 +93,10 @@ def optimise_class_models(
     batch: the model always sees exactly so many pictures, the last ones padded with repetitions: kernels round
     differently for batches of different sizes, and max-pools that tie on the zero image make that visible. With
     `batch` a class's result is the same to the last bit whatever other classes are asked for (same machine, same number
-    of threads); None: all classes at once. Raises ValueError for numbers and names that make no sense,
-    classes that the model does not have among them.
+    of threads); None: all classes at once.
+
+    Returns `ClassModels`. Raises ValueError for numbers and names that make no sense, classes that the model does not
+    have among them.
     """
     if not isinstance(classes, Tensor) or classes.ndim != 1 or not len(classes):
         got = tuple(classes.shape) if isinstance(classes, Tensor) else type(classes).__name__

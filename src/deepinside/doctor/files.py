@@ -16,7 +16,6 @@ TOLD = 1000  # advance() is called after so many
 class Files:
     """Paths relative to the folder that was scanned; hidden files are left out, as the readers do."""
 
-    pictures: int = 0
     empty: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)  # that lead nowhere
@@ -59,7 +58,6 @@ def _sort(entry: os.DirEntry[str], folder: Path, found: Files, todo: list[str]) 
         except OSError:
             found.closed.append(os.path.relpath(entry.path, folder))
             return
-        found.pictures += 1
         if not size:
             found.empty.append(os.path.relpath(entry.path, folder))
 

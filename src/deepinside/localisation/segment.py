@@ -50,9 +50,9 @@ def object_box(
 ) -> tuple[Tensor, Tensor]:
     """`segment` and the object's box: (H, W) -> mask (H, W), box (4,); (K, H, W) -> masks (K, H, W), boxes (K, 4).
 
-    A box is (x0, y0, x1, y1) in pixels, half-open: x1 and y1 are the first column and row behind it.
-
-    The box is the mask's bounding box; that of preset `best` is its mean with the box of the map's mass.
+    A box is (x0, y0, x1, y1) in pixels, half-open: x1 and y1 are the first column and row behind it. It is the mask's
+    bounding box; that of preset `best` is its mean with the box of the map's mass. Arguments and errors are those of
+    `segment`; UserError for an unknown preset or number (`find_preset`).
     """
     numbers = find_preset(preset, **overrides)
     pixels, covered = _check(image, saliency, coverage)

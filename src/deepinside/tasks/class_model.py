@@ -36,7 +36,7 @@ def class_model(config: AnalyseConfig, module: Classifier, out: Path) -> dict[st
         raise UserError("task=class_model has no class to show: class_models.count=0; give classes=all or their names")
     judge = open_judge(config, module.convnet, classes)
     mean, shown = open_mean_image(config, module), config.trainer.enable_progress_bar
-    callback = ClassModels(settings, classes, out, mean_image=mean, judge=judge, progress=shown)
+    callback = ClassModels(settings, out, classes=classes, mean_image=mean, judge=judge, progress=shown)
     trainer = make_trainer(enough(config.trainer, len(classes)), out, [callback], own_samplers=False)
     if trainer.world_size > len(classes):
         raise UserError(f"trainer.devices: {trainer.world_size} processes cannot share {len(classes)} classes")
