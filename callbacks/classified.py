@@ -22,7 +22,7 @@ GUESSES = 5
 
 
 class Classified(Callback):
-    """At test, `results` is what metrics.json holds of a Classifier's errors of the centre crop, with 95% bootstrap
+    """At test, `results` is what metrics.json holds of a Classifier's errors of the centre crop, with 95%
     intervals: {"images", "classification": {top1_error, top5_error}, "intervals": {"classification"}}, top5_error of
     nets with more than five classes.
 

@@ -57,6 +57,8 @@ class Monitor(Callback, ABC):
     ) -> None:
         self.name = name or type(self).name
         self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
+        if not isinstance(folder, str | os.PathLike | None):
+            raise UserError(f"{type(self).__name__}: the folder must be a path, not {folder!r}")
         self.folder = self.given_folder = Path(folder) if folder else None
         self.strips: Mapping[str, Looks] = {}  # by its folder's name, what a look keeps for those to come
         self.fixed: list[WholePicture] | None = None

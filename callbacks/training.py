@@ -52,23 +52,26 @@ def training_callbacks(
 def _keep_run(config: TrainConfig, out: Path, looks: list[Callback]) -> tuple[Callback, Callback]:
     """The run's folder: config.yaml, last.ckpt and nothing of an earlier net. An epoch is kept before it is looked at,
     and behind its looks, which it then knows."""
-    checkpoints = out / "checkpoints"
+    checkpoints, cleared = out / "checkpoints", False
 
     def find_best(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
         follow_moved(checkpoint["callbacks"], checkpoints)
 
-    def begin(trainer: Trainer, _: object) -> None:
+    def keep_config(trainer: Trainer, _: object) -> None:
         if trainer.is_global_zero:  # of a resumed run not before its checkpoint was taken
-            clear_last_end(out)
             save_config(config, out / "config.yaml")
 
     def keep_epoch(trainer: Trainer, module: LightningModule) -> None:
+        nonlocal cleared
         check_finite(module, trainer.global_step)
+        if trainer.is_global_zero and not cleared:  # not before: a run stopped earlier still is what was measured
+            clear_last_end(out)
+            cleared = True
         trainer.save_checkpoint(checkpoints / "last.ckpt")
 
     def keep_looks(trainer: Trainer, module: LightningModule) -> None:
         if any(isinstance(one, Monitor) and one.looked_at == trainer.global_step for one in looks):
             trainer.save_checkpoint(checkpoints / "last.ckpt")
 
-    before = LambdaCallback(on_load_checkpoint=find_best, on_train_start=begin, on_train_epoch_end=keep_epoch)
+    before = LambdaCallback(on_load_checkpoint=find_best, on_train_start=keep_config, on_train_epoch_end=keep_epoch)
     return before, LambdaCallback(on_train_epoch_end=keep_looks)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import os
 import re
 from pathlib import Path
@@ -466,6 +467,17 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     left = json.loads((tmp_path / "d" / "metrics.json").read_text())
     assert (left["images"], left["unreadable"], left["without_guess"]) == (2, [NAMES[0]], 0)
     picture.write_bytes(intact)
+    annotation = next((tmp_path / "tree").rglob(f"{NAMES[0]}.xml"))
+    annotation.write_text("<annotation>")
+    script.main(["task=localise", *commands["data"]])  # a guess about it is none about a stranger
+    assert f"1 picture could not be read, left out (first: {NAMES[0]})" in capsys.readouterr().out
+    shutil.copytree(tmp_path / "tree", tmp_path / "spoilt")
+    for file in (tmp_path / "spoilt").rglob("*.JPEG"):
+        file.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"none of the 3 pictures of .*spoilt can be read"):
+        script.main(["task=localise", *commands["data"][:2], f"data.root={tmp_path / 'spoilt'}"])
+    trees.official(tmp_path / "tree")
+    capsys.readouterr()
     listed, scored = trees.write(tmp_path / "list.txt", NAMES[2]), commands["scored"][:2]
     script.main(["task=localise", *scored, f"localisation.blacklist={listed}", f"out={tmp_path / 'c'}"])
     assert "names none" not in capsys.readouterr().out

@@ -477,6 +477,8 @@ def test_a_list_is_a_size() -> None:
         ({"classes": [0]}, "K >= 1, got list"),
         ({"batch": 0}, "batch must be a whole number, at least 1, got 0"),
         ({"steps": 2.5}, "steps must be a whole number, at least 1, got 2.5"),
+        ({"octaves": torch.tensor([2, 2])}, "octaves must be a whole number"),
+        ({"batch": torch.tensor(2.5)}, "batch must be a whole number"),
         ({"objective": "sofmax"}, "is unknown"),
     ],
 )

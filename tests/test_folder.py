@@ -9,7 +9,7 @@ from deepinside.config import DataConfig
 from deepinside.data import folder
 from deepinside.data.folder import PictureFiles, PictureFolder, find_pictures, holds_pictures, picture_names
 from deepinside.data.picture import Classes, UnreadablePicture
-from deepinside.data.source import open_split, read
+from deepinside.data.source import open_split
 from deepinside.errors import UserError
 
 from . import trees
@@ -177,9 +177,21 @@ def test_split_folders_may_be_written_in_capitals(tmp_path: Path) -> None:
 def test_splits_of_other_names_are_not_taken_for_classes(train: str, tmp_path: Path) -> None:
     for split in (train, "test_set"):
         trees.class_folders(tmp_path / split, {"ape": 2, "cat": 1})
-    assert error(tmp_path).startswith(f"{tmp_path / train} looks like a split, not a class: call it train/")
-    trees.class_folders(tmp_path / "vehicles", {"train": 3, "training_boat": 3})  # classes that are called so
-    assert PictureFolder(tmp_path / "vehicles", "train").classes.ids == ("train", "training_boat")
+    told = f"{tmp_path}: {train} and test_set look like splits, not classes: call them train and val"
+    assert error(tmp_path) == told
+    for name in ("bullet train", "trainer", "boat"):  # classes, whose pictures lie deeper
+        trees.class_folders(tmp_path / "vehicles" / name, {"2018": 2, "2019": 1})
+    assert PictureFolder(tmp_path / "vehicles", "train").classes.ids == ("boat", "bullet train", "trainer")
+
+
+def test_of_split_folders_in_capitals_and_not_those_with_classes_count(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        trees.class_folders(tmp_path / "both" / split, {"ape": 2, "cat": 1})
+    trees.save(tmp_path / "both" / "Train" / "loose.png")
+    assert len(PictureFolder(tmp_path / "both", "train")) == 3
+    for split in ("Train", "Val"):
+        trees.save(tmp_path / "loose" / split / "1.png")
+    assert "no pictures in train/<class>/" in error(tmp_path / "loose")
 
 
 @pytest.mark.parametrize(("size", "read_at_all"), [((1, 101), False), ((303, 3), False), ((300, 3), True)])
@@ -188,10 +200,10 @@ def test_a_line_is_no_picture(size: tuple[int, int], read_at_all: bool, tmp_path
     Image.new("RGB", size).save(tmp_path / "line.png")
     pictures = PictureFiles([str(tmp_path / "line.png")], Classes(("a",), ("a",)))
     if read_at_all:
-        assert read(pictures, 0).image.shape == (3, size[1], size[0])
+        assert pictures.read(0).image.shape == (3, size[1], size[0])
     else:
         with pytest.raises(UnreadablePicture, match=f"line: {size[0]} x {size[1]} pixels, more than 100 times"):
-            read(pictures, 0)
+            pictures.read(0)
 
 
 def test_a_validation_class_that_training_lacks(tmp_path: Path) -> None:

@@ -238,7 +238,8 @@ def test_classes_by_name_identifier_index() -> None:
     assert find_classes("all", TEN) == list(range(10))
     folders = Classes(("cat", "cat, black", "cat, white"), ("cat", "cat, black", "cat, white"))
     assert [folders.short_name(i) for i in range(3)] == ["cat", "cat, black", "cat, white"]
-    assert [find_classes(wanted, folders) for wanted in ("cat, white", "1,2", "cat")] == [[2], [1, 2], [0]]
+    asked = {"cat, white": [2], "Cat, White": [2], "1,2": [1, 2], "cat": [0], "black": [1], "cat,white": [0, 2]}
+    assert {wanted: find_classes(wanted, folders) for wanted in asked} == asked
     assert find_classes("1,2", Classes(("2", "1", "x"), ("2", "1", "x"))) == [1, 0]  # names before indices
     with pytest.raises(UserError, match="no class 'objekt 3'; there are thing 0, thing 1"):
         find_classes("objekt 3", TEN)

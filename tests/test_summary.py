@@ -9,6 +9,7 @@ import torch
 from deepinside.bootstrap import interval, resampled_means, wilson
 from deepinside.boxes import centre_box
 from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, centre_hits, score_picture, summarise
+from deepinside.metrics.max_box import at_best_thresholds, best_thresholds
 
 SIZE = (100, 100)
 
@@ -46,6 +47,28 @@ def test_rare_hits_reach_as_far_as_wilsons_bounds(hits: int) -> None:
     sampled = np.quantile(draws(values), [0.025, 0.975])
     assert low == pytest.approx(min(sampled[0], (middle - half) / scale), abs=1e-4)
     assert high == pytest.approx(max(sampled[1], (middle + half) / scale), abs=1e-4)
+
+
+@pytest.mark.parametrize("bound", [0.0, 1.0])
+@pytest.mark.parametrize("pictures", [29, 30, 100])
+def test_graded_values_near_a_bound_are_as_unsure_as_hits(pictures: int, bound: float) -> None:
+    """One picture's MaxBoxAccV2 is 1/3, or 2/3: that leaves more open than if none were."""
+    alike = np.full(pictures, bound)
+    graded = np.append(alike[1:], abs(bound - 1 / 3))
+    widths = []
+    for values in (alike, graded):
+        low, high = interval(draws(values), values)
+        assert 0 <= low <= values.mean() <= high <= 1
+        widths.append(high - low)
+    assert 0 < widths[0] < widths[1] < 0.2
+
+
+def test_max_box_at_the_best_thresholds_is_what_is_told() -> None:
+    hits = np.random.default_rng(4).random((12, 4, 100)) < np.linspace(0.2, 0.8, 100)
+    each = at_best_thresholds(hits)
+    assert each.shape == (12, 2)
+    assert each.mean(0) == pytest.approx(np.array(best_thresholds(hits.mean(0))))
+    assert set(each[:, 0]) <= {0, 1}
 
 
 def test_ten_of_each_kind_are_enough() -> None:

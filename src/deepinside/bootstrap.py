@@ -30,16 +30,16 @@ def resampled_means(values: NDArray[np.generic], resamples: int = RESAMPLES, see
 def interval(draws: Array, values: NDArray[np.generic], least: float = 0.0) -> tuple[float, float]:
     """95% interval of a mean over N pictures, in [least, 1]: the middle 95% of its resampled means, draws (B,).
 
-    values: what the mean is of, (N,), or (N, 2) where it is of the first column minus the second. A bootstrap knows
-    only what was seen, so of hits (all values 0 or 1), where fewer than RARE are of one kind, the bounds reach at least
-    as far as `wilson`'s. For a difference of hits, where fewer than RARE pictures are only one column's, they reach at
-    least as far as those of the two shares of such pictures, squared and added (R. G. Newcombe, "Interval estimation
-    for the difference between independent proportions", 1998). Other values: see `interval_of_values`.
+    values: what the mean is of, (N,) in [0, 1], or (N, 2), each in [0, 1], where it is of the first column minus the
+    second. A bootstrap knows only what was seen. So where fewer than RARE pictures, and not most, are off 0 or off 1,
+    the bounds reach at least as far as `wilson`'s. For a difference of hits (0 or 1), where fewer than RARE pictures
+    are only one column's, they reach at least as far as those of the two shares of such pictures, squared and added
+    (R. G. Newcombe, "Interval estimation for the difference between independent proportions", 1998). Values that are no
+    hits: see `interval_of_values`.
     """
-    if not np.isin(values, (0, 1)).all():
-        return interval_of_values(draws, values, least)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    wide = _of_two_shares(values) if values.ndim == 2 else _of_share(values)
+    hits = np.isin(values, (0, 1)).all()
+    low, high = np.quantile(draws, [0.025, 0.975]) if hits else interval_of_values(draws, values, least)
+    wide = _of_share(values) if values.ndim == 1 else _of_two_shares(values) if hits else None
     if wide is not None:
         low, high = min(low, wide[0]), max(high, wide[1])
     return float(low), float(high)
@@ -59,16 +59,20 @@ def interval_of_values(draws: Array, values: NDArray[np.generic], least: float) 
     return max(least, float(each.mean() - half)), min(1.0, float(each.mean() + half))
 
 
-def wilson(hits: int, pictures: int) -> tuple[float, float]:
+def wilson(hits: float, pictures: int) -> tuple[float, float]:
     """95% interval of a share: the p with |hits/N - p| <= z sqrt(p (1 - p) / N), z = 1.96 (E. B. Wilson, "Probable
-    inference, the law of succession, and statistical inference", 1927)."""
-    found = stats.binomtest(hits, pictures).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
+    inference, the law of succession, and statistical inference", 1927). hits may be a sum of values in [0, 1], which
+    vary at most as hits do."""
+    share, z2 = hits / pictures, 1.959964**2
+    middle, scale = share + z2 / (2 * pictures), 1 + z2 / pictures
+    half = math.sqrt(z2 * (share * (1 - share) / pictures + z2 / (4 * pictures**2)))
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _of_share(values: NDArray[np.generic]) -> tuple[float, float] | None:
-    hits = int(values.sum())
-    return wilson(hits, len(values)) if min(hits, len(values) - hits) < RARE else None
+    pictures = len(values)
+    rare = [of < RARE and 2 * of <= pictures for of in (int((values != 0).sum()), int((values != 1).sum()))]
+    return wilson(float(values.sum()), pictures) if any(rare) else None
 
 
 def _of_two_shares(values: NDArray[np.generic]) -> tuple[float, float] | None:

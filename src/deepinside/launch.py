@@ -30,6 +30,9 @@ BEGINS = ("on_train_start", "on_validation_start", "on_test_start", "on_predict_
 PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
 LEFT_ALONE = "closed by peer", "reset by peer", "remote process exit"  # what gloo and NCCL say where a process ended
 
+ALONE = "another process of this run has ended, so this one does: the reason stands above"
+FIRST = "DEEPINSIDE_FIRST"  # the number of the process that others are started by
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, from `kill`, Slurm or docker: what Ctrl-C does is done."""
@@ -41,13 +44,15 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     first = os.getppid()  # of a further process of this machine: Lightning's first one starts the others
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
-    if is_further_process():
+    if not is_further_process():
+        os.environ[FIRST] = str(os.getpid())
+    elif os.environ.get(FIRST) == str(first):  # a shell that began processes may end before them
         threading.Thread(target=_follow, args=[first], daemon=True).start()
     try:
         main(sys.argv[1:])
     except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
         if os.environ.get("WORLD_SIZE", "1") != "1" and any(words in str(error) for words in LEFT_ALONE):
-            _fail(first, "another process of this run has ended, so this one does: the reason stands above")
+            _fail(first, ALONE)
         interrupt = _interrupt(error)
         if interrupt is None:
             raise
@@ -96,6 +101,7 @@ def _follow(first: int) -> None:
     while os.getppid() == first:
         time.sleep(1)
     time.sleep(PATIENCE)  # it may end by itself
+    print(f"error: {ALONE}", file=sys.stderr, flush=True)
     os._exit(2)
 
 

@@ -28,7 +28,7 @@ def trivial_boxes(pictures: Sequence[BoxedPicture]) -> dict[str, Any]:
     """What boxes that know nothing reach, the right class assumed:
 
     {"images", "boxes", "rows": [{"box", "accuracy", "interval"}, ...]}: shares of the pictures with boxes where IoU is
-    >= 0.5 with any true box (of several guesses: with one of them), with 95% bootstrap intervals. Best sizes are chosen
+    >= 0.5 with any true box (of several guesses: with one of them), with 95% intervals. Best sizes are chosen
     on these very pictures. The row against the first true box alone shows what that common mistake does. UserError
     where no picture has boxes, or a size is unknown.
     """

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from callbacks.gathering import spread
-from deepinside.bootstrap import interval, resampled_means
+from deepinside.bootstrap import interval, interval_of_values, resampled_means
 from deepinside.config import DataConfig, SharedConfig
 from deepinside.config.options import option
 from deepinside.data.chosen import ChosenPictures
@@ -182,17 +182,18 @@ def print_attributions(judged: Sequence[tuple[str, Judged]]) -> None:
 
 def percent(values: Values) -> str:
     """Mean and 95% interval of (N,)."""
-    return "{:.1f} [{:.1f}, {:.1f}]".format(*bounds(values))
+    found = interval(_draws(values), values)
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * number for number in (values.mean(), *found)))
 
 
 def difference(values: Values) -> str:
     """The same of paired differences (N,), with its sign."""
-    return "{:+.1f} [{:.1f}, {:.1f}]".format(*bounds(values, least=-1))
+    found = interval_of_values(_draws(values), values, least=-1)
+    return "{:+.1f} [{:.1f}, {:.1f}]".format(*(100 * number for number in (values.mean(), *found)))
 
 
-def bounds(values: Values, least: float = 0) -> list[float]:
-    draws = np.concatenate(list(resampled_means(values)))
-    return [100 * float(number) for number in (values.mean(), *interval(draws, values, least))]
+def _draws(values: Values) -> Values:
+    return np.concatenate(list(resampled_means(values)))
 
 
 if __name__ == "__main__":

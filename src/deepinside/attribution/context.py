@@ -70,6 +70,9 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
 def _same_bits() -> Iterator[None]:
     """On a GPU a convolution's gradient adds up in any order otherwise: SqueezeNet's maps moved by up to 1/1000 of
     their maximum from one call to the next, and hard seeds made other boxes of it. It costs no time."""
+    if torch.backends.flags_frozen():  # `torch.backends.disable_global_flags`
+        yield
+        return
     cudnn = torch.backends.cudnn  # its own `flags` would set TF32's, too
     before = cudnn.deterministic, cudnn.benchmark
     warned = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -1,5 +1,6 @@
 """What is explained, checked in one place, so that every function refuses the same in the same words."""
 
+import operator
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,6 +29,15 @@ def check_pictures(bare: nn.Module, images: Tensor) -> None:
         raise ValueError(f"the images are {ours}, the model is {theirs}")
     if not images.isfinite().all():
         raise ValueError("images must be finite: a rectifier would hide it, and the maps look like any other")
+
+
+def is_whole(number: object) -> bool:
+    """Whether it is a whole number, of Python, numpy or torch."""
+    try:
+        operator.index(number)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return not isinstance(number, bool)
 
 
 def shape_or_type(given: Any) -> Any:

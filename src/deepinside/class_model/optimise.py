@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from deepinside.attribution.context import gradients_on
+from deepinside.attribution.inputs import is_whole
 from deepinside.attribution.scores import Score, find_score
 from deepinside.class_model.ascent import Ascent, OptimiserFactory, Pieces, Plan, Size
 from deepinside.class_model.parameterisation import Parameterisation, Pixels
@@ -145,5 +146,5 @@ def _check_numbers(
         if not number >= 0:
             raise ValueError(f"{name} must be >= 0, got {number}")
     for name, count in counts.items():
-        if not hasattr(count, "__index__") or count < 1:
+        if not is_whole(count) or count < 1:
             raise ValueError(f"{name} must be a whole number, at least 1, got {count}")

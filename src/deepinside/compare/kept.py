@@ -1,6 +1,7 @@
 """The pictures that compared runs kept, copied beside the report: it can be moved, and the runs can go."""
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +56,11 @@ def keep_pictures(comparison: Comparison, alike: Sequence[Mapping[int, float]], 
 def keep_class_models(comparison: Comparison, out: Path) -> dict[str, list[Path | None]]:
     """{class: the copy of its picture of each run or None}; only classes of at least two runs.
 
-    Classes go by their names, as nets of other classes number them otherwise, but by number and name where one name is
-    that of several classes (ImageNet has two cranes).
+    Classes go by their names, as nets of other classes number them otherwise, but by number and name where a run has
+    several of one name (ImageNet has two cranes).
     """
-    numbers: dict[tuple[str, object], set[str]] = {}
-    for run in comparison.runs:
-        for stem in run.class_models:
-            numbers.setdefault((stem.partition("_")[2], run.metrics.get("classes", run.folder)), set()).add(stem)
-    several = {name for (name, _), stems in numbers.items() if len(stems) > 1}
+    counts = [Counter(stem.partition("_")[2] for stem in run.class_models) for run in comparison.runs]
+    several = {name for count in counts for name, times in count.items() if times > 1}
     by_name = [
         {name if (name := stem.partition("_")[2]) not in several else stem: file for stem, file in models.items()}
         for models in (run.class_models for run in comparison.runs)

@@ -40,10 +40,9 @@ class Difference:
 def paired_differences(first: Values, this: Values, lower_is_better: list[bool], seed: int = 0) -> list[Difference]:
     """A row of the same measure for each run, a column a picture: (K, N) and (K, N), N >= 2 -> K differences.
 
-    The interval is a percentile bootstrap over pictures: each of 1000 resamples draws pictures with replacement and
-    takes both runs' values of them, d_i = this_i - first_i in [-1, 1], so that what makes a picture hard for both
-    cancels; of few pictures it is wider (see `bootstrap.interval`). lower_is_better: K, whether 0 is a hit, as in an
-    error.
+    The interval is a percentile bootstrap over pictures, of few pictures another (see `bootstrap.interval`): each of
+    1000 resamples draws pictures with replacement and takes both runs' values of them, d_i = this_i - first_i in
+    [-1, 1], so that what makes a picture hard for both cancels. lower_is_better: K, whether 0 is a hit, as in an error.
     """
     gain = this - first
     draws = np.concatenate(list(resampled_means(gain.T, seed=seed)))

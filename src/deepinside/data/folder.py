@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ T = TypeVar("T")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation", "test")}
+LIKE_TRAIN = re.compile(r"(^|[_ -])train(ing)?($|[_ -])", re.IGNORECASE)
+LIKE_VAL = re.compile(r"(^|[_ -])(val|valid|validation|test|testing)($|[_ -])", re.IGNORECASE)
 HELD_OUT = 10
 """Where nothing is set apart for validation, every tenth picture of a class is."""
 
@@ -188,17 +191,18 @@ def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[s
 
 def split_folder(root: Path, split: str) -> Path | None:
     """The split's folder. It must hold folders, because `train` and `test` may be names of classes, too."""
-    folders = {name.lower(): root / name for name in reversed(class_folders(root))}  # of Train and train: the first
-    return next((folders[name] for name in SPLITS[split] if name in folders and class_folders(folders[name])), None)
+    folders = {name.lower(): root / name for name in reversed(class_folders(root)) if class_folders(root / name)}
+    return next((folders[name] for name in SPLITS[split] if name in folders), None)
 
 
 def _set_apart(root: Path, split: str) -> tuple[list[str], dict[str, list[str]]]:
     pictures = _pictures_by_class(root)
-    if not set(pictures).difference(*SPLITS.values()):
+    if not {name.lower() for name in pictures}.difference(*SPLITS.values()):
         raise UserError(f"{root}: no pictures in train/<class>/, val/<class>/ or <class>/; {contents(root)}")
-    splits = [name for name in pictures if "train" in name.lower() and class_folders(root / name)]
-    if splits:
-        raise UserError(f"{root / splits[0]} looks like a split, not a class: call it train/, the one beside it val/")
+    nested = [name for name in pictures if class_folders(root / name)]
+    train, other = (next(filter(words.search, nested), None) for words in (LIKE_TRAIN, LIKE_VAL))
+    if train and other:
+        raise UserError(f"{root}: {train} and {other} look like splits, not classes: call them train and val")
     chosen = {}
     for name, paths in pictures.items():
         held_out = paths[HELD_OUT - 1 :: HELD_OUT] or paths[1:][-1:]

@@ -1,5 +1,6 @@
 """What every data set gives: a picture in its original pixels, with its class and the boxes of that class."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -64,13 +65,16 @@ def find_classes(wanted: str, classes: Classes) -> list[int]:
     """
     if wanted == "all":
         return list(range(len(classes)))
-    if "," in wanted and wanted in classes.ids:
-        return [classes.ids.index(wanted)]
-    places: dict[str, list[int]] = {}
-    for i, (identifier, name) in enumerate(zip(classes.ids, classes.names, strict=True)):
-        synonyms = [] if name == identifier else name.split(",")
-        for word in {identifier.lower(), *(synonym.strip().lower() for synonym in synonyms)}:
+    identifiers, places = [identifier.lower() for identifier in classes.ids], dict[str, list[int]]()
+    if "," in wanted and wanted.lower() in identifiers:
+        return [identifiers.index(wanted.lower())]
+    for i, (identifier, name) in enumerate(zip(identifiers, classes.names, strict=True)):
+        for word in {identifier, *(synonym.strip().lower() for synonym in name.split(","))}:
             places.setdefault(word, []).append(i)
+    times = Counter(identifiers)
+    for i, identifier in enumerate(identifiers):  # before names: folders may be called cat and cat, black
+        if times[identifier] == 1:
+            places[identifier] = [i]
     for i in range(len(classes)):  # after the names: a class may be called 7
         places.setdefault(str(i), [i])
     found = []

@@ -12,8 +12,6 @@ from deepinside.data.shapes import Shapes
 from deepinside.errors import UserError
 from deepinside.progress import Bar
 
-LONGEST = 100  # of a picture's long side over its short one
-
 
 class PictureSource(Protocol):
     """What a data set must offer: `data/shapes.py`, `data/ilsvrc.py` and `data/folder.py` do."""
@@ -46,16 +44,12 @@ def open_split(data: DataConfig, split: str, seed: int, show: bool = False) -> P
 
 
 def read(source: PictureSource, i: int) -> Picture:
-    """Picture `i`; one whose annotation is malformed, or that is a line, is as unreadable as one that cannot be
-    decoded."""
+    """Picture `i`; one whose annotation is malformed is as unreadable as one that cannot be decoded."""
     try:
-        picture = source.read(i)
+        return source.read(i)
     except UserError as error:
-        raise UnreadablePicture(f"picture {i}", str(error)) from None
-    height, width = picture.image.shape[-2:]
-    if max(height, width) > LONGEST * min(height, width):  # at the size of a net it would take gigabytes
-        raise UnreadablePicture(picture.name, f"{width} x {height} pixels, more than {LONGEST} times as long as wide")
-    return picture
+        name = source.file(i).stem if isinstance(source, ILSVRC | PictureFolder) else f"picture {i}"
+        raise UnreadablePicture(name, str(error)) from None
 
 
 def check_readable(source: PictureSource) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deepinside.attribution.context import check_model
 from deepinside.attribution.crops import Crop, CropSaliency, crop_saliency
+from deepinside.attribution.inputs import is_whole
 from deepinside.errors import UserError
 from deepinside.localisation.evidence import evidence_boxes, evidence_map
 from deepinside.localisation.guesses import allocate, mean_posteriors
@@ -54,7 +55,7 @@ class Question:
     def __post_init__(self) -> None:
         if self.guesses < 0:
             raise ValueError(f"guesses must be >= 0, not {self.guesses}")
-        if not hasattr(self.label, "__index__"):
+        if not is_whole(self.label):
             raise ValueError(f"label must be a class index, -1 where it is unknown, not {self.label!r}")
         if self.guesses == 0 and self.label < 0:
             raise ValueError("guesses=0 finds the box of the picture's own class alone: give its label")

@@ -1,4 +1,4 @@
-"""The score: ILSVRC's localisation rules, what a saliency map is worth itself, kinds of error, bootstrap intervals."""
+"""The score: ILSVRC's localisation rules, what a saliency map is worth itself, kinds of error, intervals."""
 
 from deepinside.metrics.box_errors import box_error, guess_error
 from deepinside.metrics.localisation import (

@@ -1,4 +1,4 @@
-"""All of a measurement as metrics.json holds it: the figures, the trivial rows beside them, 95% bootstrap intervals."""
+"""All of a measurement as metrics.json holds it: the figures, the trivial rows beside them, 95% intervals."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -145,7 +145,7 @@ def _against(comparison: Comparison, place: int, agreement: Mapping[str, Any]) -
 
 def _headline(measure: Measure, place: int) -> Headline:
     found = measure.differences[place - 1]
-    # Both must say so: of few pictures that only one run has right, the bootstrap alone is too sure.
+    # Both must say so: of few pictures that only one run has right, an interval alone is too sure.
     clear = (found.low > 0 or found.high < 0) and (found.mcnemar is None or found.mcnemar.p < 0.05)
     better = (found.difference < 0) == measure.lower_is_better
     verdict = ("better" if better else "worse") if clear else "no clear difference"

@@ -40,7 +40,7 @@ def agreement_of_maps(comparison: Comparison, show: bool = False) -> list[Agreem
 
 def summarise_agreement(labels: Sequence[str], found: Sequence[Agreement]) -> list[dict[str, Any]]:
     """[{"run": label, "images": n, "spearman": [mean, low, high], "ssim": [mean, low, high]}] of each further run, 95%
-    bootstrap intervals; without the two where less than two pictures have both maps."""
+    intervals; without the two where less than two pictures have both maps."""
     told = []
     for label, of_run in zip(labels[1:], found, strict=True):
         row: dict[str, Any] = {"run": label, "images": len(of_run)}

@@ -104,6 +104,8 @@ def score_files(config: AnalyseConfig) -> None:
         guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
         unreadable = [p.name for p in pictures if not p.readable]
         pictures = [p for p in pictures if p.readable]
+        if not pictures:
+            raise UserError(f"none of the {counted(len(unreadable), 'picture')} of {config.data.root} can be read")
         guesses = {name: guess for name, guess in guesses.items() if name not in unreadable}
         if not config.boxes and config.data.name == "shapes" and not set(guesses) & set(images):
             raise UserError("no guess is about a drawn shape: the true boxes come from boxes=... or data.root=...")
