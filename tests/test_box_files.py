@@ -2,9 +2,9 @@
 
 import importlib.util
 import json
-import shutil
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
