@@ -13,6 +13,7 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 from subprocess import PIPE
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torchvision import models as zoo
 
 from callbacks import spread
+from callbacks.training import _keep_run
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.data.picture import Classes
@@ -253,6 +255,18 @@ def test_before_a_net_changes_what_was_measured_of_it_goes(tmp_path: Path) -> No
         trees.write(tmp_path / file, "")
     clear_last_end(tmp_path)
     assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.*")} == set(kept)
+
+
+def test_what_was_measured_stays_until_an_epoch_has_changed_the_net(tmp_path: Path) -> None:
+    """A resume that is stopped, or fails, before its first epoch is done has lost nothing."""
+    before, _ = _keep_run(TrainConfig(), tmp_path, [])
+    metrics = trees.write(tmp_path / "metrics.json", "{}")
+    trainer: Any = SimpleNamespace(is_global_zero=True, global_step=3, save_checkpoint=lambda _: None)
+    module: Any = torch.nn.Linear(2, 2)
+    before.on_train_start(trainer, module)
+    assert metrics.exists()
+    before.on_train_epoch_end(trainer, module)
+    assert not metrics.exists()
 
 
 def test_a_run_may_begin_beside_analyses_and_where_it_was_stopped(tmp_path: Path) -> None:
