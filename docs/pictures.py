@@ -64,7 +64,7 @@ def main(run: Path, comparison: Path) -> None:
     save(Image.open(run / "localisation/sheet.png").crop((0, 0, 1992, 598)), "localisation.jpg")
     save(stacked([films[:1], films[1:2], [growth[3], growth[7]]]), "watching.jpg", 1100)
     save(screenshot(run / "report.html", 850), "report.jpg", 1000)
-    save(screenshot(comparison / "report.html", 812), "comparison.jpg", 1000)
+    save(screenshot(comparison / "report.html", 790), "comparison.jpg", 1000)
 
 
 if __name__ == "__main__":
