@@ -62,7 +62,7 @@ def test_a_malformed_xml_makes_its_picture_unreadable(tmp_path: Path) -> None:
     data = ILSVRC(trees.official(tmp_path), "val")
     trees.write(tmp_path / "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000002.xml", "<annotation>")
     assert read(data, 0).boxes.tolist() == BOXES[0]
-    with pytest.raises(UnreadablePicture, match=r"picture 1: .*00000002\.xml: not a VOC annotation"):
+    with pytest.raises(UnreadablePicture, match=r"ILSVRC2012_val_00000002: .*00000002\.xml: not a VOC annotation"):
         read(data, 1)
 
 
