@@ -406,6 +406,11 @@ def test_what_needs_a_classifier_says_so(tmp_path: Path) -> None:
             trainer(tmp_path, [watcher]).predict(MyModule(), loader())
 
 
+def test_classes_are_no_folder() -> None:
+    with pytest.raises(UserError, match=r"ClassModels: the folder must be a path, not \[4\]"):
+        ClassModels(None, [4], pictures=pictures())  # type: ignore[arg-type]
+
+
 def test_modules_that_give_no_scores() -> None:
     module = MyModule()
 

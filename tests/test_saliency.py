@@ -67,13 +67,19 @@ def test_a_gpu_is_asked_for_the_same_bits_every_time(monkeypatch: pytest.MonkeyP
     """tests/test_gpu.py looks whether it gives them. What a person has set is put back."""
     cudnn = torch.backends.cudnn
     monkeypatch.setattr(cudnn, "benchmark", True)
+    monkeypatch.setattr(cudnn, "deterministic", False)
     torch.use_deterministic_algorithms(True)
-    with gradients_on(net()):
-        assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
-        assert torch.is_deterministic_algorithms_warn_only_enabled()  # a look does not end a training that can go on
-    assert not torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(False)
+    try:
+        with gradients_on(net()):
+            assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
+            assert torch.is_deterministic_algorithms_warn_only_enabled()  # a look does not end a training
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
     assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+    monkeypatch.setattr(torch.backends, "flags_frozen", lambda: True)
+    with gradients_on(net()):
+        assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
 
 
 @pytest.mark.parametrize("strategy", route.STRATEGIES)

@@ -68,8 +68,8 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def _same_bits() -> Iterator[None]:
-    """On a GPU a convolution's gradient adds up in any order otherwise: SqueezeNet's maps moved by up to 1/1000 of
-    their maximum from one call to the next, and hard seeds made other boxes of it. It costs no time."""
+    """On a GPU cuDNN's usual algorithms give other bits from call to call, SqueezeNet's maps by up to 1/1000 of their
+    maximum, of which hard seeds may make other boxes. These take about as long (docs/benchmarks.md)."""
     if torch.backends.flags_frozen():  # `torch.backends.disable_global_flags`
         yield
         return

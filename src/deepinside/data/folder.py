@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation", "test")}
+# Names that splits have elsewhere (training_set, seg_test): together, with folders in both, they are no classes.
 LIKE_TRAIN = re.compile(r"(^|[_ -])train(ing)?($|[_ -])", re.IGNORECASE)
 LIKE_VAL = re.compile(r"(^|[_ -])(val|valid|validation|test|testing)($|[_ -])", re.IGNORECASE)
 HELD_OUT = 10
@@ -191,7 +192,10 @@ def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[s
 
 def split_folder(root: Path, split: str) -> Path | None:
     """The split's folder. It must hold folders, because `train` and `test` may be names of classes, too."""
-    folders = {name.lower(): root / name for name in reversed(class_folders(root)) if class_folders(root / name)}
+    called = [
+        name for name in class_folders(root) if name.lower() in SPLITS[split]
+    ]  # a class may hold a thousand files
+    folders = {name.lower(): root / name for name in reversed(called) if class_folders(root / name)}
     return next((folders[name] for name in SPLITS[split] if name in folders), None)
 
 
@@ -199,8 +203,10 @@ def _set_apart(root: Path, split: str) -> tuple[list[str], dict[str, list[str]]]
     pictures = _pictures_by_class(root)
     if not {name.lower() for name in pictures}.difference(*SPLITS.values()):
         raise UserError(f"{root}: no pictures in train/<class>/, val/<class>/ or <class>/; {contents(root)}")
-    nested = [name for name in pictures if class_folders(root / name)]
-    train, other = (next(filter(words.search, nested), None) for words in (LIKE_TRAIN, LIKE_VAL))
+    train, other = (
+        next((name for name in pictures if words.search(name) and class_folders(root / name)), None)
+        for words in (LIKE_TRAIN, LIKE_VAL)
+    )
     if train and other:
         raise UserError(f"{root}: {train} and {other} look like splits, not classes: call them train and val")
     chosen = {}

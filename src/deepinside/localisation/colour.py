@@ -37,7 +37,7 @@ def log_density(features: Floats, mixture: Array, uniform: float = 0.0) -> Float
     In the precision of `features`. Where the colours' origin is the middle of the cube, float32 is some 1e-3 off in
     coloured pictures and 1e-2 in grey ones: their Gaussians lie on a line, so they are as narrow as `variance` allows,
     and their coefficients, near 0.5 / variance, cancel. Without a uniform share, colours far from a Gaussian of one
-    colour, with log-densities of -1e6, were up to 0.13 off.
+    colour, with log-densities of -1e6, were up to 0.2 off.
     """
     coefficients = mixture.astype(features.dtype)
     out = np.empty_like(features[0])
