@@ -15,21 +15,17 @@ from deepinside.config.options import options
 from deepinside.endings import early_end, how_to_go_on
 from deepinside.errors import UserError
 from deepinside.files import write_json
-from deepinside.folders import END, check_out, check_run, clear_last_looks, clear_run, newest_run
-from deepinside.launch import (
-    event_logger,
-    first_lost_step,
-    if_stopped,
-    is_further_process,
-    make_trainer,
-    run_script,
-)
+from deepinside.folders import END, check_out, check_run, clear_last_looks, clear_run, last_checkpoint, newest_run
+from deepinside.launch import if_stopped, is_further_process, run_script
 from deepinside.load_config import argument_value, given_value, load_config, save_config
 from deepinside.result_tables import print_results
 from deepinside.words import counted
 
 if TYPE_CHECKING:
+    from lightning.pytorch import Callback, Trainer
+
     from deepinside.classifier import Classifier
+    from deepinside.data.module import PictureData
     from deepinside.data.source import PictureSource
     from deepinside.models.convnet import ConvNet
 
@@ -103,12 +99,11 @@ def train(config: TrainConfig) -> None:
     from lightning.pytorch import seed_everything
     from lightning.pytorch.utilities import rank_zero_only
 
-    from callbacks import gather
+    from callbacks.gathering import gather
     from callbacks.training import training_callbacks
     from deepinside.classifier import Classifier
     from deepinside.data.module import PictureData
     from deepinside.models.build import build_convnet
-    from deepinside.provenance import FILE, provenance
     from deepinside.tasks.report import leave_report
 
     started, say = time.time(), rank_zero_only(print)
@@ -124,17 +119,41 @@ def train(config: TrainConfig) -> None:
     tell = (lambda _: None) if config.resume else say  # of the file's weights, which the checkpoint's will replace
     convnet = build_convnet(config.model, config.data, pictures["train"].classes, tell)
     data = PictureData(config.data, convnet, **pictures, seed=config.seed)
-    module = Classifier(convnet, config.optim)
     say(_summary(config, pictures, convnet))
 
     final = replace(config, name=name, out=None, resume=None, overwrite=False)
-    resumed = out / "checkpoints" / "last.ckpt" if config.resume else None
     measured, sanity, callbacks = training_callbacks(final, out, len(convnet.classes), pictures["val"].has_boxes, shows)
-    batches = max(1, len(pictures["train"]) // config.data.batch_size)  # small sets have a loss an epoch, too
-    logged = replace(config.trainer, log_every_n_steps=min(config.trainer.log_every_n_steps, batches))
+    trainer = _fit_and_test(config, final, out, Classifier(convnet, config.optim), data, callbacks, started)
+
+    unreadable = sorted(set(gather(list(data.unreadable))))
+    if trainer.is_global_zero:
+        metrics = measured.results | {"classes": len(convnet.classes)}
+        metrics |= {"sanity": sanity.results} if sanity.results else {}
+        write_json(out / "metrics.json", metrics | {"unreadable": unreadable})
+        _last_words(out, metrics, unreadable)
+        leave_report(out, started, config.resume is not None)
+
+
+def _fit_and_test(
+    config: TrainConfig,
+    final: TrainConfig,
+    out: Path,
+    module: "Classifier",
+    data: "PictureData",
+    callbacks: "list[Callback]",
+    started: float,
+) -> "Trainer":
+    """The training and its measurement, in the run's folder. final: the configuration as the run keeps it."""
+    from deepinside.checkpoint import first_lost_step, load_net
+    from deepinside.provenance import FILE, provenance
+    from deepinside.trainer import EventLogger, make_trainer
+
+    resumed = last_checkpoint(out) if config.resume else None
     first = first_lost_step(resumed) if resumed else None
     if resumed:
-        _check_fits(module, resumed)
+        load_net(module, resumed)
+    batches = max(1, len(data.train) // config.data.batch_size)  # small sets have a loss an epoch, too
+    logged = replace(config.trainer, log_every_n_steps=min(config.trainer.log_every_n_steps, batches))
     trainer = make_trainer(logged, out, callbacks, own_samplers=True, lost_from=first)
     held = clear_run(config, out) if trainer.is_global_zero else nullcontext()
 
@@ -145,22 +164,15 @@ def train(config: TrainConfig) -> None:
 
     with held, if_stopped(what_is_left):
         trainer.fit(module, data, ckpt_path=str(resumed) if resumed else None, weights_only=True)
-        if told := early_end(trainer, config.trainer, first):
-            say(told)
         if trainer.is_global_zero:
+            if told := early_end(trainer, config.trainer, first):
+                print(told)
             save_config(final, out / "config.yaml")  # of a run that had nothing left to train, too
             clear_last_looks(out)
         trainer.strategy.barrier()
-        trainer.loggers = [event_logger(out, filename_suffix=END)]
+        trainer.loggers = [EventLogger(out, filename_suffix=END)]
         trainer.test(module, data, verbose=False)
-
-    unreadable = sorted(set(gather(list(data.unreadable))))
-    if trainer.is_global_zero:
-        metrics = measured.results | {"classes": len(convnet.classes)}
-        metrics |= {"sanity": sanity.results} if sanity.results else {}
-        write_json(out / "metrics.json", metrics | {"unreadable": unreadable})
-        _last_words(out, metrics, unreadable)
-        leave_report(out, started, resumed is not None)
+    return trainer
 
 
 def _open_pictures(config: TrainConfig, shows: bool) -> "dict[str, PictureSource]":
@@ -186,19 +198,6 @@ def _summary(config: TrainConfig, pictures: "dict[str, PictureSource]", convnet:
     if config.localisation.enabled and not val.has_boxes:
         lines.append("  the validation pictures have no boxes: classes are measured, boxes are not")
     return "\n".join(lines)
-
-
-def _check_fits(module: "Classifier", checkpoint: Path) -> None:
-    """Before the Trainer writes anything: it would mark as lost what a resumed run logged last."""
-    import torch
-
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    module.on_load_checkpoint(content)
-    try:
-        module.load_state_dict(content["state_dict"])
-    except RuntimeError:
-        summary = module.convnet.summary()
-        raise UserError(f"{checkpoint} holds another net than {summary}: has the data other classes now?") from None
 
 
 def _last_words(out: Path, metrics: dict[str, Any], unreadable: list[str]) -> None:

@@ -3,11 +3,9 @@
 from callbacks.class_models import ClassModels
 from callbacks.classified import Classified
 from callbacks.found_boxes import FoundBoxes
-from callbacks.gathering import gather, spread
 from callbacks.hparams import HyperParameters
 from callbacks.localisation import Localisation
 from callbacks.mean_image import MeanImage
-from callbacks.progress import progress
 from callbacks.relation import Relation
 from callbacks.saliency_maps import SaliencyMaps
 from callbacks.sanity import Randomisation
@@ -24,7 +22,4 @@ __all__ = [
     "Randomisation",
     "Relation",
     "SaliencyMaps",
-    "gather",
-    "progress",
-    "spread",
 ]

@@ -36,7 +36,9 @@ class Cascaded:
     centre_hit: bool
 
 
-def judge(picture: WholePicture, title: str, maps: list[Tensor], coverage: Tensor | None, hits: list[bool]) -> Cascaded:
+def compare_maps(
+    picture: WholePicture, title: str, maps: list[Tensor], coverage: Tensor | None, hits: list[bool]
+) -> Cascaded:
     """Of the stages' maps, the trained net's first, and of whether their boxes hit; coverage: where crops covered."""
     small = shrink(torch.stack(maps))  # as those whose drift is told while training
     seen = covered_part(small, coverage)

@@ -117,6 +117,6 @@ def tell_share(trainer: Trainer, share: float) -> None:
             callback.within(share)
 
 
-def progress(enabled: bool) -> list[Callback]:
+def progress_bars(enabled: bool) -> list[Callback]:
     """The callbacks that show progress: none if it is not wanted."""
     return [TrainerProgress()] if enabled else []

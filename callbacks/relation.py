@@ -26,7 +26,7 @@ from deepinside.result_tables import markdown_table
 from deepinside.tiles import sheet
 from deepinside.words import scored
 
-METHODS = {"gradient": "back-prop", "deconvnet": "DeconvNet", "guided": "guided back-prop"}
+TITLES = {"gradient": "back-prop", "deconvnet": "DeconvNet", "guided": "guided back-prop"}
 MOST_ROWS = 80
 COLUMNS = ("layer", "kind", "DeconvNet", "difference", "gates that disagree")
 TITLE = "DeconvNet against back-prop, from the same R_{n+1}"
@@ -90,7 +90,7 @@ def relate(convnet: ConvNet, picture: WholePicture) -> tuple[dict[str, Any], lis
     layers = relation(convnet.net, normalised, classes)
     drawn = {
         title: saliency(convnet, image, classes, method, reduction="none", strategy="loop")[0].cpu()
-        for method, title in METHODS.items()
+        for method, title in TITLES.items()
     }
     name, posterior = convnet.classes.short_name(label), float(scores.softmax(0)[label])
     photo = "" if picture.label >= 0 else f"{picture.name}: "

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 from rich.table import Table
 
-from callbacks.cascade import Cascaded, judge, summarise
+from callbacks.cascade import Cascaded, compare_maps, summarise
 from callbacks.gathering import gather, log_numbers, show_picture
 from callbacks.outcomes import known_box
 from callbacks.saliency_maps import explain
@@ -108,7 +108,7 @@ class Randomisation(Callback):
                     told += self._hit(net, picture)
                 bar.advance()
         found = [
-            judge(picture, _title(row), own, shown.coverage, told)
+            compare_maps(picture, _title(row), own, shown.coverage, told)
             for picture, (row, shown), own, told in zip(pictures, trained, maps, hits, strict=True)
         ]
         return [*found[:DRAWN], *(replace(one, maps=[]) for one in found[DRAWN:])]

@@ -12,11 +12,11 @@ from callbacks.gathering import spread
 from callbacks.hparams import HyperParameters
 from callbacks.localisation import Localisation
 from callbacks.monitor import Monitor, check_finite
-from callbacks.progress import progress
+from callbacks.progress import progress_bars
 from callbacks.saliency_maps import SaliencyMaps
 from callbacks.sanity import Randomisation
 from deepinside.config import TrainConfig
-from deepinside.folders import clear_last_end, follow_moved
+from deepinside.folders import clear_last_end, follow_moved, last_checkpoint
 from deepinside.load_config import save_config
 
 
@@ -39,7 +39,7 @@ def training_callbacks(
     ]
     before, behind = _keep_run(config, out, looks)
     # Looks may take a while and be stopped. Lightning's ModelCheckpoint always comes last.
-    shown = [before, *progress(config.trainer.enable_progress_bar), HyperParameters(config)]
+    shown = [before, *progress_bars(config.trainer.enable_progress_bar), HyperParameters(config)]
     best = ModelCheckpoint(
         *(out / "checkpoints", "best", "val/top1_error"),
         mode="min",
@@ -67,11 +67,11 @@ def _keep_run(config: TrainConfig, out: Path, looks: list[Callback]) -> tuple[Ca
         if trainer.is_global_zero and not cleared:  # not before: a run stopped earlier still is what was measured
             clear_last_end(out)
             cleared = True
-        trainer.save_checkpoint(checkpoints / "last.ckpt")
+        trainer.save_checkpoint(last_checkpoint(out))
 
     def keep_looks(trainer: Trainer, module: LightningModule) -> None:
         if any(isinstance(one, Monitor) and one.looked_at == trainer.global_step for one in looks):
-            trainer.save_checkpoint(checkpoints / "last.ckpt")
+            trainer.save_checkpoint(last_checkpoint(out))
 
     before = LambdaCallback(on_load_checkpoint=find_best, on_train_start=keep_config, on_train_epoch_end=keep_epoch)
     return before, LambdaCallback(on_train_epoch_end=keep_looks)

@@ -10,8 +10,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from PIL import Image
 from torch import Tensor, nn
 
-from callbacks import ClassModels, Localisation, SaliencyMaps, spread
+from callbacks import ClassModels, Localisation, SaliencyMaps
 from callbacks.film_strips import Looks, slug
+from callbacks.gathering import spread
 from callbacks.kept import keep_files
 from callbacks.saliency_maps import explain
 from callbacks.subject import fixed_pictures

@@ -13,7 +13,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from callbacks import Classified, spread
+from callbacks import Classified
+from callbacks.gathering import spread
 from deepinside.classifier import Classifier
 from deepinside.compare import compare
 from deepinside.config import DataConfig, OptimConfig

@@ -7,7 +7,8 @@ from PIL import Image
 
 from deepinside.config import DataConfig
 from deepinside.data import folder
-from deepinside.data.folder import PictureFiles, PictureFolder, find_pictures, holds_pictures, picture_names
+from deepinside.data.folder import PictureFiles, PictureFolder
+from deepinside.data.listing import find_pictures, holds_pictures, picture_names
 from deepinside.data.picture import Classes, UnreadablePicture
 from deepinside.data.source import open_split
 from deepinside.errors import UserError

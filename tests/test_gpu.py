@@ -11,8 +11,8 @@ from torch import Tensor
 
 from deepinside import crop_saliency, optimise_class_models, saliency, ten_crops
 from deepinside.attribution import route
+from deepinside.attribution.gradient import Pass
 from deepinside.attribution.methods import METHODS
-from deepinside.attribution.route import Pass
 from deepinside.localisation.locate import locate
 from deepinside.models.shapes_convnet import shapes_convnet
 

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader
 from callbacks import HyperParameters
 from callbacks.hparams import FINAL, LAYOUT, compared
 from deepinside.config import TrainConfig
-from deepinside.launch import make_trainer
 from deepinside.load_config import load_config
+from deepinside.trainer import make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 STATUSES = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]

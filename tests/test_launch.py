@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from deepinside import launch
+from deepinside.checkpoint import first_lost_step
 from deepinside.config import TrainerConfig
 from deepinside.errors import UserError
 from deepinside.folders import make_folder
-from deepinside.launch import first_lost_step, make_trainer
+from deepinside.trainer import make_trainer
 
 
 def test_who_asks_for_the_cpu_is_not_told_of_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,10 +32,11 @@ from callbacks.class_model_store import Found
 from callbacks.film_strips import COLUMNS, Looks, columns, show_strips, shrink
 from callbacks.monitor import Monitor
 from callbacks.saliency_maps import drift
+from deepinside.checkpoint import first_lost_step
 from deepinside.config import ClassModelsConfig, SaliencyConfig, TrainerConfig
 from deepinside.errors import UserError
 from deepinside.events import read_scalars
-from deepinside.launch import first_lost_step, make_trainer
+from deepinside.trainer import make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = Pictures(torch.rand(3, 3, 16, 16), torch.arange(3), (0.5,) * 3, (0.25,) * 3)

@@ -14,12 +14,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from callbacks import progress as trainer_progress
-from callbacks.progress import tell_share
+from callbacks.progress import progress_bars, tell_share
 from deepinside import progress
 from deepinside.config import TrainerConfig
-from deepinside.launch import make_trainer
 from deepinside.progress import Bar, spell
+from deepinside.trainer import make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -128,7 +127,7 @@ class Validated(LightningModule):
 def test_an_epoch_tells_only_numbers_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     batches = DataLoader(torch.ones(2, 1))  # type: ignore[arg-type]  # rows are items
     settings = TrainerConfig(accelerator="cpu", max_epochs=3, check_val_every_n_epoch=2, log_every_n_steps=1)
-    make_trainer(settings, tmp_path, trainer_progress(True), own_samplers=False).fit(Validated(), batches, batches)
+    make_trainer(settings, tmp_path, progress_bars(True), own_samplers=False).fit(Validated(), batches, batches)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
     told = [line.split("  ")[1:-1] for line in lines]
     assert told == [["train/loss 1.0000"], ["train/loss 2.0000", "val/loss 2.0000"], ["train/loss 3.0000"]]
@@ -155,7 +154,7 @@ def test_an_epoch_tells_the_time_left(
 
     def fit(epochs: int, checkpoint: str | None = None) -> list[str]:
         settings = TrainerConfig(accelerator="cpu", max_epochs=epochs, log_every_n_steps=1)
-        trainer = make_trainer(settings, tmp_path, trainer_progress(True), own_samplers=False)
+        trainer = make_trainer(settings, tmp_path, progress_bars(True), own_samplers=False)
         trainer.fit(Timed(clock), batches, batches, ckpt_path=checkpoint, weights_only=True)
         trainer.save_checkpoint(tmp_path / "last.ckpt")
         lines = [line.split("  ") for line in capsys.readouterr().out.splitlines() if "train/loss" in line]
@@ -184,7 +183,7 @@ def test_bars_tell_all_batches_and_end_with_an_error(tmp_path: Path) -> None:
         accelerator="cpu",
         max_epochs=2,
         num_sanity_val_steps=2,
-        callbacks=trainer_progress(True),
+        callbacks=progress_bars(True),
         default_root_dir=tmp_path,
         logger=False,
         enable_checkpointing=False,
@@ -211,7 +210,7 @@ def test_what_others_do_with_a_batch_counts_to_it(tmp_path: Path, monkeypatch: p
 
     module = Validated()
     monkeypatch.setattr(module, "test_step", lambda batch, batch_idx: None, raising=False)
-    callbacks = [*trainer_progress(True), Late()]
+    callbacks = [*progress_bars(True), Late()]
     trainer = make_trainer(TrainerConfig(accelerator="cpu"), tmp_path, callbacks, own_samplers=False)
     trainer.test(module, DataLoader(torch.ones(3, 1)), verbose=False)  # type: ignore[arg-type]
     assert told == [0, 0.5, 1, 1.5, 2, 2.5]

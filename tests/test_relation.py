@@ -14,9 +14,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from callbacks import Relation, spread
+from callbacks import Relation
 from callbacks import relation as relation_callback
-from callbacks.relation import METHODS, MOST_ROWS, compare_explicit, explicit, relate, relation_table
+from callbacks.gathering import spread
+from callbacks.relation import MOST_ROWS, TITLES, compare_explicit, explicit, relate, relation_table
 from deepinside.attribution.deconvnet import deconvnet
 from deepinside.attribution.relation import LayerRelation, relation, relative_difference, summarise
 from deepinside.attribution.saliency import saliency
@@ -29,12 +30,12 @@ from deepinside.data.shapes import Shapes
 from deepinside.data.transforms import centre_crop
 from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
-from deepinside.launch import make_trainer
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.models.simonyan2013 import simonyan2013
 from deepinside.plots import draw_reconstructions, signed_grey
 from deepinside.tasks import pictures as tasks
+from deepinside.trainer import make_trainer
 from deepinside.words import scored
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -417,7 +418,7 @@ def test_a_picture_is_looked_at_for_its_own_class_or_the_best(label: int, shown:
     assert (row["score"], row["posterior"]) == pytest.approx((float(scores[shown]), posterior))
     assert row["explicit_deconvnet"] < 1e-4
     assert layers == relation(convnet.net, (image - convnet.mean) / convnet.std, classes)
-    maps = {title: saliency(convnet, image, classes, key, reduction="none")[0] for key, title in METHODS.items()}
+    maps = {title: saliency(convnet, image, classes, key, reduction="none")[0] for key, title in TITLES.items()}
     photo = "" if label >= 0 else "photo: "
     caption = f"{photo}{name}   {scored(float(scores[shown]), posterior)}"
     assert panel.tobytes() == draw_reconstructions(crop, maps, caption).tobytes()

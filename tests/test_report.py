@@ -19,8 +19,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from callbacks import Localisation, spread
-from callbacks.gathering import save_picture
+from callbacks import Localisation
+from callbacks.gathering import save_picture, spread
 from deepinside.class_model_numbers import recipe
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, LocalisationConfig, OptimConfig, TrainConfig
@@ -41,7 +41,7 @@ from deepinside.report.charts import Series, cut, line_chart, thinned, ticks
 from deepinside.report.gallery import Card, kinds_of
 from deepinside.report.page import kept
 from deepinside.report.prints import prints
-from deepinside.report.run_report import METHODS, _about_class_models, _about_saliency, _lists
+from deepinside.report.run_report import METHOD_TITLES, _about_class_models, _about_saliency, _lists
 from deepinside.report.settings import settings
 from deepinside.runs import Run, open_run
 from deepinside.tasks.report import leave_report, report_again
@@ -326,7 +326,7 @@ def test_the_page_says_what_its_maps_are() -> None:
         _about_saliency(other) == "Which pixels the log soft-max hangs on, by guided back-prop; l2 over the channels."
     )
     offered = next(f for key, f in options(AnalyseConfig) if key == "saliency.method").metadata["choices"]
-    assert {"gradient", *METHODS} == set(offered)
+    assert {"gradient", *METHOD_TITLES} == set(offered)
 
 
 def test_the_page_says_what_its_class_models_were_made_with() -> None:

@@ -17,8 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from callbacks import Localisation, Pictures, Randomisation, spread
-from callbacks.cascade import judge
+from callbacks import Localisation, Pictures, Randomisation
+from callbacks.cascade import compare_maps
+from callbacks.gathering import spread
 from callbacks.saliency_maps import explain
 from callbacks.sanity import sanity_table
 from callbacks.subject import convnet_of
@@ -37,10 +38,10 @@ from deepinside.data.folder import PictureFiles
 from deepinside.data.module import PictureData
 from deepinside.data.source import open_split
 from deepinside.data.views import WholePicture
-from deepinside.launch import make_trainer
 from deepinside.models.build import build_convnet
 from deepinside.plots import draw_strip
 from deepinside.report.run_report import _about_sanity
+from deepinside.trainer import make_trainer
 
 from .test_train import SMALL, run
 
@@ -287,7 +288,7 @@ def test_maps_of_fresh_nets_are_as_the_settings_say_and_for_the_classes_of_befor
     for i in range(4):
         picture = replace(pictures.picture(i), label=int(convnet(pictures.picture(i).frame[None] / 255).argmax()))
         maps = [explain(net, picture, settings)[1].saliency for net in nets]
-        found.append(judge(picture, "", maps, None, []))
+        found.append(compare_maps(picture, "", maps, None, []))
     for i, stage in enumerate(callback.results["stages"]):
         assert stage["spearman"] == pytest.approx(sum(one.spearman[i] for one in found) / 4, abs=1e-5)
         assert stage["ssim"] == pytest.approx(sum(one.ssim[i] for one in found) / 4, abs=1e-5)
@@ -367,10 +368,12 @@ def test_a_net_that_changes_its_input_changes_none_of_the_pictures() -> None:
 def test_a_blank_map_resembles_no_other() -> None:
     picture = WholePicture(torch.zeros(3, 20, 20, dtype=torch.uint8), 0, torch.zeros(0, 4), (20, 20), "a", 0)
     ramp, blank = torch.arange(20.0).expand(20, 20), torch.zeros(20, 20)
-    found = judge(picture, "goose", [ramp, blank, ramp], None, [])
+    found = compare_maps(picture, "goose", [ramp, blank, ramp], None, [])
     assert found.blank == [False, True, False]
     assert found.spearman == pytest.approx([1, 0, 1])
-    assert judge(picture, "goose", [blank, ramp], None, []).spearman == pytest.approx([math.nan] * 2, nan_ok=True)
+    assert compare_maps(picture, "goose", [blank, ramp], None, []).spearman == pytest.approx(
+        [math.nan] * 2, nan_ok=True
+    )
 
 
 class Foreign(LightningModule):

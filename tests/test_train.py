@@ -23,15 +23,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision import models as zoo
 
-from callbacks import spread
+from callbacks.gathering import spread
 from callbacks.training import _keep_run
+from deepinside.checkpoint import first_lost_step
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, TrainConfig
 from deepinside.data.picture import Classes
 from deepinside.endings import how_to_go_on
 from deepinside.errors import UserError
 from deepinside.folders import ANALYSIS_MARK, END, RUN_MARK, check_out, clear_last_end, clear_last_looks, clear_run
-from deepinside.launch import first_lost_step
 from deepinside.load_config import load_config
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.models.shapes_convnet import shapes_convnet

@@ -5,6 +5,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from deepinside.config import TrainerConfig
+from deepinside.folders import last_checkpoint
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -32,13 +33,12 @@ def early_end(trainer: "Trainer", config: TrainerConfig, first: int | None) -> s
 
 def how_to_go_on(out: Path, epochs: int | None, measuring: bool) -> str:
     """After Ctrl-C: what is kept, and the command that goes on."""
-    import torch
-
-    last = out / "checkpoints" / "last.ckpt"
+    last = last_checkpoint(out)
     if not last.is_file():
         return f"no epoch was finished, {out} holds nothing to go on from; the same command starts anew"
     resume = f"python train.py {quote(f'resume={out}')}"
     if measuring:
         return f"the training is done, its measurement is not; {resume} makes it"
-    done = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
-    return f"{out} holds epoch {done} of {epochs}, what came after it is lost; {resume} goes on"
+    from deepinside.checkpoint import finished_epochs  # torch
+
+    return f"{out} holds epoch {finished_epochs(last)} of {epochs}, what came after it is lost; {resume} goes on"

@@ -14,9 +14,14 @@ END = ".end"  # of the file of events in which a run's end lies, what is measure
 LOOKS = ("class_models", "saliency_maps", "sanity_check", "localisation", "classification")
 
 
+def last_checkpoint(run: Path) -> Path:
+    """The newest net of a run, with all that the training needs to go on."""
+    return run / "checkpoints" / "last.ckpt"
+
+
 def newest_run(runs: Path, key: str = "run") -> Path:
     """The folder below `runs` whose checkpoint was written last: what `run=latest` means."""
-    found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    found = sorted(runs.glob(str(last_checkpoint(Path("*")))), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UserError(f"{key}=latest: there is no run in {runs} yet; `python train.py` makes one")
     return found[-1].parent.parent
@@ -34,9 +39,9 @@ def make_folder(out: Path) -> None:
 
 def check_run(folder: Path, key: str) -> Path:
     """`folder` if it is a run with a checkpoint, else a UserError that names what is missing."""
-    for needed in ("config.yaml", "checkpoints/last.ckpt"):
-        if not (folder / needed).is_file():
-            raise UserError(f"{key}={folder} is not a run that train.py made: there is no {folder / needed}")
+    for needed in (folder / "config.yaml", last_checkpoint(folder)):
+        if not needed.is_file():
+            raise UserError(f"{key}={folder} is not a run that train.py made: there is no {needed}")
     return folder
 
 

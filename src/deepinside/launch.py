@@ -1,33 +1,22 @@
-"""What both scripts need around the Trainer: its construction, quiet logs, and errors as one line with exit code 2."""
+"""How both scripts begin and end: errors as one line with exit code 2, Ctrl-C and SIGTERM, several processes."""
 
 import errno
-import logging
 import os
 import signal
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
-from deepinside.config import TrainerConfig
 from deepinside.errors import UserError, first_line
 
 # Spinning OpenMP threads slow training down fivefold when anything else uses the CPU. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-if TYPE_CHECKING:  # torch and lightning take seconds to import: not before --help and the configuration's errors
-    from lightning.pytorch import Callback, Trainer
-    from lightning.pytorch.loggers import TensorBoardLogger
-
 PATIENCE = 30.0  # seconds; on a busy machine the first process takes a few to end
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-BEGINS = ("on_train_start", "on_validation_start", "on_test_start", "on_predict_start")
-PROFILERS = {"simple": "SimpleProfiler", "advanced": "AdvancedProfiler", "pytorch": "PyTorchProfiler"}
 LEFT_ALONE = "closed by peer", "reset by peer", "remote process exit"  # what gloo and NCCL say where a process ended
 
 ALONE = "another process of this run has ended, so this one does: the reason stands above"
@@ -123,7 +112,7 @@ def if_stopped(words: Callable[[], str]) -> Iterator[None]:
         raise type(interrupt)(str(interrupt) or words()) from None
 
 
-def _hear_sigterm(*_: object) -> None:
+def hear_sigterm(*_: object) -> None:
     """Again: the handler that Lightning sets when it begins sends word to all processes, and waits for ever for one
     that waits for something else."""
     if threading.current_thread() is threading.main_thread():
@@ -153,80 +142,3 @@ def _say_stopped(interrupt: KeyboardInterrupt) -> None:
     _hear_no_more()
     if not is_further_process():  # Ctrl-C reaches every process of a terminal
         print(f"stopped: {str(interrupt) or 'the same command starts anew'}", file=sys.stderr)
-
-
-def make_trainer(
-    config: TrainerConfig,
-    out: Path,
-    callbacks: Sequence["Callback"],
-    own_samplers: bool,
-    lost_from: int | None = None,
-) -> "Trainer":
-    """Lightning's Trainer with a TensorBoard logger in `out`. What Lightning refuses becomes a UserError.
-
-    lost_from: what was logged at this step and later is marked as lost (see `first_lost_step`).
-    """
-    from lightning.pytorch import Trainer, profilers
-    from lightning.pytorch.callbacks import LambdaCallback
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
-
-    quieten()
-    if any(word in config.strategy for word in ("spawn", "fork", "notebook")):
-        raise UserError(f"trainer.strategy={config.strategy}: results would stay in its processes; ddp gives them back")
-    if any(word in config.strategy for word in ("fsdp", "deepspeed", "model_parallel")):
-        raise UserError(f"trainer.strategy={config.strategy}: no device would hold a whole net to look into; ddp's do")
-    options = asdict(config) | {"enable_progress_bar": False}  # callbacks/progress.py shows it
-    logger = event_logger(out, purge_step=lost_from)
-    if config.profiler:  # by name alone it would tell the log that `quieten` silences
-        kind = getattr(profilers, PROFILERS[config.profiler])
-        options["profiler"] = kind(dirpath=out, filename="profile")
-    try:
-        return Trainer(
-            **options,
-            logger=logger,
-            callbacks=[LambdaCallback(**dict.fromkeys(BEGINS, _hear_sigterm)), *callbacks],
-            enable_model_summary=False,
-            use_distributed_sampler=not own_samplers,
-        )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise UserError(f"trainer: {first_line(error)}") from None
-
-
-def event_logger(out: Path, **options: Any) -> "TensorBoardLogger":
-    """Logs into `out` itself; options: those of TensorBoard's SummaryWriter."""
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    class EventLogger(TensorBoardLogger):
-        def save(self) -> None:
-            """Without Lightning's hparams.yaml: it would be empty, config.yaml holds what the run was given."""
-            self.experiment.flush()
-
-    return EventLogger(out, name="", version="", default_hp_metric=False, **options)
-
-
-def first_lost_step(checkpoint: Path) -> int:
-    """The first step that a run which goes on from the checkpoint takes anew."""
-    import torch
-
-    try:
-        return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]) + 1
-    except KeyError:
-        raise UserError(f"{checkpoint} is no checkpoint of a run, so the run cannot go on") from None
-    except Exception as error:  # damaged files are answered with many kinds
-        raise UserError(f"{checkpoint} cannot be read, so the run cannot go on: {first_line(error)}") from None
-
-
-def quieten() -> None:
-    """Lightning's hints about devices, workers and its products stay out of the way of the project's own lines."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*smaller than the logging interval.*",
-        ".*exists and is not empty.*",
-        ".*treespec, LeafSpec.*",
-        ".*predict returned None.*",
-        ".*GPU available but not used.*",
-        ".*The dirpath has changed.*",  # a moved run whose best.ckpt did not come along
-        ".*Be aware that when using `ckpt_path`.*",  # of callbacks that only older checkpoints hold
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -26,7 +26,7 @@ from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import centre_box, iou
 from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
-from deepinside.launch import quieten, run_script
+from deepinside.launch import run_script
 from deepinside.load_config import load_config
 from deepinside.localisation.evidence import evidence_boxes
 from deepinside.localisation.guesses import allocate, mean_posteriors
@@ -35,6 +35,7 @@ from deepinside.localisation.presets import Evidence
 from deepinside.localisation.segment import object_box
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
+from deepinside.trainer import quieten
 from tests.benchmarks.localisation_rows import CAM_RULES, activation_map, in_original, threshold_box
 from tests.benchmarks.localisation_table import RECIPES, TableConfig, chosen, difference, percent, pictures, watched
 from tests.benchmarks.side_by_side import machine, print_table

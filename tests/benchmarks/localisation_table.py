@@ -32,10 +32,11 @@ from deepinside.data.module import PictureData
 from deepinside.data.source import open_split
 from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
-from deepinside.launch import quieten, run_script
+from deepinside.launch import run_script
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
+from deepinside.trainer import quieten
 from tests.benchmarks import localisation_rows as rows
 from tests.benchmarks.localisation_rows import Judged
 from tests.benchmarks.side_by_side import machine, print_table

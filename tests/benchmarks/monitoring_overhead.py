@@ -13,15 +13,16 @@ from pathlib import Path
 import torch
 from lightning.pytorch import seed_everything
 
-from callbacks import ClassModels, Localisation, Randomisation, SaliencyMaps, spread
+from callbacks import ClassModels, Localisation, Randomisation, SaliencyMaps
+from callbacks.gathering import spread
 from callbacks.monitor import Monitor
 from deepinside.classifier import Classifier
 from deepinside.config import TrainConfig
 from deepinside.data.module import PictureData
 from deepinside.data.source import open_split
-from deepinside.launch import make_trainer
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet
+from deepinside.trainer import make_trainer
 
 RECIPES = Path(__file__).resolve().parent.parent.parent / "configs"
 

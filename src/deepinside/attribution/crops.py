@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.inputs import check_pictures, shape_or_type
+from deepinside.attribution.memory import fitting, unless_out_of_memory
 from deepinside.attribution.methods import METHODS, gradient, gradient_x_input
 from deepinside.attribution.resize import resize
-from deepinside.attribution.route import fitting, in_best_layout, in_chunks, unless_out_of_memory
+from deepinside.attribution.route import in_best_layout, in_chunks
 from deepinside.attribution.saliency import REDUCTIONS, Request, attribute, make_request
 from deepinside.attribution.scores import Score, check_classes
 

@@ -1,6 +1,7 @@
 """The engine: gradients of class scores with respect to the picture, from one forward pass."""
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -60,3 +61,15 @@ class ScoreGraph:
             return together[0].transpose(0, 1)
         grads = [torch.autograd.grad(one, self.images, retain_graph=True)[0] for one in chosen]
         return torch.stack(grads, 1)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is differentiated: the ReLU rule on the way back, the score, the forward pass's lower precision."""
+
+    rule: str = "gradient"
+    score: Score = class_score
+    autocast: torch.dtype | None = None
+
+    def forward(self, bare: nn.Module, images: Tensor, channels_last: bool = False) -> ScoreGraph:
+        return ScoreGraph(bare, images, rule=self.rule, autocast=self.autocast, channels_last=channels_last)

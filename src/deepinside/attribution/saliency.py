@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
+from deepinside.attribution.gradient import Pass
 from deepinside.attribution.inputs import check_pictures, check_shapes
 from deepinside.attribution.methods import METHODS
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.resize import pull_back, resize
-from deepinside.attribution.route import STRATEGIES, Pass, Route, class_gradients, in_chunks
+from deepinside.attribution.route import STRATEGIES, Route, class_gradients, in_chunks
 from deepinside.attribution.scores import Score, find_score
 from deepinside.errors import did_you_mean
 

@@ -3,7 +3,7 @@
 from deepinside.attribution.scores import class_score, log_posterior, posterior
 from deepinside.class_model.ascent import frame_steps
 from deepinside.class_model.display import class_model_picture
-from deepinside.class_model.optimise import ClassModels, optimise_class_models
+from deepinside.class_model.optimise import ClassModelResult, optimise_class_models
 from deepinside.class_model.parameterisation import Fourier, Parameterisation, Pixels
 from deepinside.class_model.presets import preset
 from deepinside.class_model.regulariser import Regulariser, squared_norm, total_variation
@@ -12,7 +12,7 @@ from deepinside.class_model_numbers import PRESETS, Numbers
 
 __all__ = [
     "PRESETS",
-    "ClassModels",
+    "ClassModelResult",
     "Fourier",
     "Numbers",
     "Parameterisation",

@@ -24,7 +24,7 @@ def adam(images: list[Tensor]) -> Optimizer:
 
 
 @dataclass(frozen=True)
-class ClassModels:
+class ClassModelResult:
     """What was found for K classes.
 
     images (K, 3, H, W): I, mean-subtracted, on the 0..255 scale. score, posterior, norm (K,): S_c(I), P_c(I) and
@@ -67,7 +67,7 @@ def optimise_class_models(
     seed: int = 0,
     start: Tensor | None = None,
     on_step: Callable[[int, int], None] | None = None,
-) -> ClassModels:
+) -> ClassModelResult:
     """I* = argmax_I S_c(I) - R(I) by gradient ascent from the zero image, weights fixed (paper, section 2).
 
     model: pictures (K, 3, H, W) in [0, 1] -> class scores (K, C); used in eval mode and left as it was.
@@ -96,8 +96,8 @@ def optimise_class_models(
     `batch` a class's result is the same to the last bit whatever other classes are asked for (same machine, same number
     of threads); None: all classes at once.
 
-    Returns `ClassModels`. Raises ValueError for numbers and names that make no sense, classes that the model does not
-    have among them.
+    Returns `ClassModelResult`. Raises ValueError for numbers and names that make no sense, classes that the model does
+    not have among them.
     """
     if not isinstance(classes, Tensor) or classes.ndim != 1 or not len(classes):
         got = tuple(classes.shape) if isinstance(classes, Tensor) else type(classes).__name__
@@ -129,7 +129,7 @@ def optimise_class_models(
     images, score, chance, shut, traces, taken, film = (torch.cat(parts) for parts in zip(*found, strict=True))
     scores, posteriors, squares = traces.unbind(1)
     norm = images.square().flatten(1).sum(1).sqrt()
-    return ClassModels(images, score, chance, norm, shut, scores.T, posteriors.T, squares.T, taken, film)
+    return ClassModelResult(images, score, chance, norm, shut, scores.T, posteriors.T, squares.T, taken, film)
 
 
 def _check_numbers(

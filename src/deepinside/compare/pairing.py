@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 
 from deepinside.errors import UserError
+from deepinside.folders import last_checkpoint
 from deepinside.records import FILE, PictureRecord
 from deepinside.runs import Run
 
@@ -66,7 +67,7 @@ def _how_to_record(run: Run) -> str:
     if task:
         photographs = " images=" if task == "localise" else ""
         return f"task={task}{photographs} leaves none; give the folder of a run of train.py, or of task=localise"
-    if not (run.folder / "checkpoints" / "last.ckpt").is_file():
+    if not last_checkpoint(run.folder).is_file():
         return "its training was stopped before its first epoch was done"
     return f"`python train.py {quote(f'resume={run.folder}')}` makes it at its end"
 

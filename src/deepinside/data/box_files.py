@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from deepinside.data.annotations import Box, half_open, read_solution_csv, read_voc_xml
-from deepinside.data.folder import contents
 from deepinside.data.ilsvrc import fit_boxes, imagenet_wnids
+from deepinside.data.listing import contents
 from deepinside.data.picture import UnreadablePicture
 from deepinside.data.source import PictureSource, read
 from deepinside.errors import UserError, did_you_mean

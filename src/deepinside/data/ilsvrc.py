@@ -12,7 +12,7 @@ from torch import Tensor
 from deepinside.boxes import scale_boxes
 from deepinside.data.annotations import Box, read_solution_csv, read_synset_mapping, read_voc_xml
 from deepinside.data.decode import decode
-from deepinside.data.folder import class_folders, contents, existing_folder, limited, picture_names
+from deepinside.data.listing import class_folders, contents, existing_folder, limited, picture_names
 from deepinside.data.picture import Classes, Picture
 from deepinside.errors import UserError, did_you_mean
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from deepinside.data.annotations import read_voc_xml
-from deepinside.data.folder import file_names
 from deepinside.data.ilsvrc import ILSVRC
+from deepinside.data.listing import file_names
 from deepinside.doctor.finding import OK, WARN, Finding
 from deepinside.doctor.pictures import spread_evenly
 from deepinside.errors import UserError

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from deepinside.data.folder import SPLITS, PictureFolder, class_folders, existing_folder, holds_pictures, split_folder
+from deepinside.data.folder import SPLITS, PictureFolder, split_folder
 from deepinside.data.ilsvrc import ILSVRC
+from deepinside.data.listing import class_folders, existing_folder, holds_pictures
 from deepinside.data.picture import Classes
 from deepinside.doctor.boxes import check_boxes
 from deepinside.doctor.files import check_files, scan

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepinside.data.folder import SUFFIXES
+from deepinside.data.listing import SUFFIXES
 from deepinside.doctor.finding import WARN, Finding
 from deepinside.words import some
 

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepinside.data.folder import SPLITS, class_folders, contents, holds_pictures, split_folder
+from deepinside.data.folder import SPLITS, split_folder
+from deepinside.data.listing import class_folders, contents, holds_pictures
 from deepinside.doctor.finding import BLOCKS, OK, WARN, Finding
 
 WNID = re.compile(r"n\d{8}")

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.crops import Choice, Crop, CropSaliency, check_crops, dense_crops
 from deepinside.attribution.inner_layer import InnerGraph
-from deepinside.attribution.route import in_best_layout, is_out_of_memory
+from deepinside.attribution.memory import is_out_of_memory
+from deepinside.attribution.route import in_best_layout
 from deepinside.attribution.scores import check_classes
 from deepinside.errors import UserError
 from deepinside.localisation.presets import Evidence

@@ -21,7 +21,7 @@ from deepinside.words import listed
 NOTHING = "\N{EN DASH}"
 
 
-METHODS = {
+METHOD_TITLES = {
     "deconvnet": "DeconvNet",
     "guided": "guided back-prop",
     "gradient_x_input": "gradient times input",
@@ -89,9 +89,9 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _about_saliency(settings: Mapping[str, Any]) -> str:
     method, score = settings.get("method", "gradient"), settings.get("score", "score")
-    how = (
-        "from one back-prop pass (paper, section 3.1)" if method == "gradient" else f"by {METHODS.get(method, method)}"
-    )
+    how = "from one back-prop pass (paper, section 3.1)"
+    if method != "gradient":
+        how = f"by {METHOD_TITLES.get(method, method)}"
     what = "class score" if score == "score" else score.replace("_", " ").replace("softmax", "soft-max")
     over = "" if settings.get("reduction", "max") == "max" else f"; {settings['reduction']} over the channels"
     return f"Which pixels the {what} hangs on, {how}{over}."

@@ -7,7 +7,8 @@ from pathlib import Path
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
-from callbacks import gather, progress, spread
+from callbacks.gathering import gather, spread
+from callbacks.progress import progress_bars
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig, DataConfig, TrainerConfig
 from deepinside.data.chosen import ChosenPictures
@@ -16,8 +17,8 @@ from deepinside.data.module import PictureData
 from deepinside.data.source import PictureSource, check_readable, open_split
 from deepinside.errors import UserError
 from deepinside.folders import ANALYSIS_MARK, make_folder
-from deepinside.launch import make_trainer
 from deepinside.load_config import save_config
+from deepinside.trainer import make_trainer
 
 MEASURED = ["found/picture_*", "kept/*.jpg", "kept/*.png"]  # what task=localise goes on with
 MADE = [  # not all of found/: class models resume from it
@@ -78,7 +79,7 @@ def predict(
     trainer = make_trainer(
         enough(config.trainer, len(source)),
         out,
-        [callback, *progress(config.trainer.enable_progress_bar)],
+        [callback, *progress_bars(config.trainer.enable_progress_bar)],
         own_samplers=True,
     )
     start(config, out)

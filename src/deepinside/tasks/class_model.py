@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from callbacks import ClassModels, MeanImage, spread
+from callbacks import ClassModels, MeanImage
 from callbacks.class_model_pages import class_model_table
 from callbacks.class_model_store import check_judge
+from callbacks.gathering import spread
 from callbacks.mean_image import load_mean_image
 from deepinside.class_model_numbers import chosen_numbers, recipe
 from deepinside.classifier import Classifier
@@ -17,12 +18,14 @@ from deepinside.config import AnalyseConfig, DataConfig, ModelConfig
 from deepinside.data.picture import find_classes
 from deepinside.data.source import open_split
 from deepinside.errors import UserError
-from deepinside.launch import if_stopped, make_trainer
+from deepinside.folders import last_checkpoint
+from deepinside.launch import if_stopped
 from deepinside.load_config import load_config
 from deepinside.models.build import build_convnet
 from deepinside.models.convnet import ConvNet
 from deepinside.result_tables import print_table
 from deepinside.tasks.analysis import enough, predict, shows, start
+from deepinside.trainer import make_trainer
 from deepinside.words import counted
 
 
@@ -81,7 +84,7 @@ def mean_image_file(config: AnalyseConfig) -> Path | None:
     if config.run is None:
         return None
     own = load_config(AnalyseConfig, [], Path(), Path(config.run) / "config.yaml", without=("name", "out", "trainer"))
-    own.model.weights = str(Path(config.run) / "checkpoints" / "last.ckpt")
+    own.model.weights = str(last_checkpoint(Path(config.run)))
     own.model.classes = None
     same = own.model == config.model and own.seed == config.seed
     for key in ("name", "root", "resize", "crop", "shapes_train"):

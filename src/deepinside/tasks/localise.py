@@ -6,9 +6,11 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from callbacks import FoundBoxes, Localisation, gather, progress
+from callbacks import FoundBoxes, Localisation
 from callbacks.found_boxes import found_table
+from callbacks.gathering import gather
 from callbacks.outcome_store import OutcomeStore, outcome_fingerprint
+from callbacks.progress import progress_bars
 from deepinside.classifier import Classifier
 from deepinside.config import AnalyseConfig
 from deepinside.data.box_files import boxed_pictures, read_boxes
@@ -18,13 +20,14 @@ from deepinside.data.module import PictureData
 from deepinside.data.source import PictureSource, check_readable, open_split
 from deepinside.errors import UserError
 from deepinside.files import write_json
-from deepinside.launch import if_stopped, make_trainer
+from deepinside.launch import if_stopped
 from deepinside.models.convnet import ConvNet
 from deepinside.predictions import read_predictions
 from deepinside.progress import Bar
 from deepinside.result_tables import print_results, print_table, print_trivial_boxes
 from deepinside.scoring import score_guesses_in_files, trivial_boxes, without_boxes
 from deepinside.tasks.analysis import look_at_pictures, shows, start
+from deepinside.trainer import make_trainer
 from deepinside.words import counted
 
 
@@ -44,7 +47,7 @@ def localise(config: AnalyseConfig, module: Classifier, out: Path) -> dict[str, 
     store = open_store(config, module.convnet, source, out)
     callback = Localisation(config.localisation, out, store=store)
     trainer = make_trainer(
-        config.trainer, out, [callback, *progress(config.trainer.enable_progress_bar)], own_samplers=True
+        config.trainer, out, [callback, *progress_bars(config.trainer.enable_progress_bar)], own_samplers=True
     )
     missing = ChosenPictures(source, store.missing(len(source), trainer.world_size))
     small_batches = replace(config.data, batch_size=8)  # the boxes take the time, not the batch: let progress show
