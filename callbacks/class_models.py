@@ -25,6 +25,7 @@ from callbacks.film_strips import Looks
 from callbacks.gathering import gather, raise_together, spread
 from callbacks.monitor import MAX_OVERHEAD, Monitor
 from callbacks.subject import Pictures, convnet_of, settings_of
+from deepinside.attribution.inputs import is_whole
 from deepinside.class_model_numbers import chosen_numbers
 from deepinside.config import ClassModelsConfig
 from deepinside.errors import UserError
@@ -82,10 +83,14 @@ class ClassModels(Monitor):
     def begin(self, trainer: Trainer, convnet: ConvNet) -> None:
         known = len(convnet.classes)
         self.classes = spread(self.settings.count, known) if self.chosen is None else list(self.chosen)
-        if wrong := [index for index in self.classes if not 0 <= index < known]:
+        if wrong := [index for index in self.classes if not (is_whole(index) and 0 <= index < known)]:
             raise UserError(
                 f"ClassModels: class {wrong[0]} of {convnet.name}, which gives {known} scores: 0 to {known - 1}"
             )
+        self.classes = [int(index) for index in self.classes]
+        shape = (3, *[convnet.preprocessing.crop] * 2)
+        if self.mean_image is not None and self.mean_image.shape != shape:
+            raise UserError(f"ClassModels: mean_image must be {shape}, not {tuple(self.mean_image.shape)}")
 
     def look(self, trainer: Trainer, module: LightningModule) -> None:
         convnet, mine = convnet_of(module, self.given), self._mine(trainer)

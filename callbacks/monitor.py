@@ -4,6 +4,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,11 +15,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from callbacks.film_strips import Looks
 from callbacks.gathering import log_numbers
 from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures
+from deepinside.config import MonitorConfig
+from deepinside.config.options import complaint
 from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.models.convnet import ConvNet
 
 MAX_OVERHEAD = 0.05
+(SHARE,) = fields(MonitorConfig)
 
 
 def check_finite(module: LightningModule, step: int) -> None:
@@ -57,8 +61,14 @@ class Monitor(Callback, ABC):
     ) -> None:
         self.name = name or type(self).name
         self.every, self.unit, self.max_overhead, self.given = every, unit, max_overhead, pictures
+        own = type(self).__name__
         if not isinstance(folder, str | os.PathLike | None):
-            raise UserError(f"{type(self).__name__}: the folder must be a path, not {folder!r}")
+            raise UserError(f"{own}: the folder must be a path, not {folder!r}")
+        if told := complaint(SHARE, max_overhead):
+            raise UserError(f"{own}: max_overhead={max_overhead} {told}")
+        if not isinstance(pictures, Pictures | None):
+            given = type(pictures).__name__
+            raise UserError(f"{own}: pictures must be Pictures(images, labels, mean, std), not {given}")
         self.folder = self.given_folder = Path(folder) if folder else None
         self.strips: Mapping[str, Looks] = {}  # by its folder's name, what a look keeps for those to come
         self.fixed: list[WholePicture] | None = None

@@ -51,9 +51,9 @@ class Pictures:
         if self.labels.shape != (count,) or self.labels.is_floating_point():
             raise UserError(f"Pictures: {count} images need as many class indices, not {tuple(self.labels.shape)}")
         single = not all(hasattr(given, "__len__") for given in (self.mean, self.std))
-        if single or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        if single or len(self.mean) != 3 or len(self.std) != 3 or not all(one > 0 for one in self.std):
             raise UserError("Pictures: mean and std must have 3 numbers each, std above 0")
-        if not 0 <= min(self.mean) <= max(self.mean) <= 1 or max(self.std) > 1:
+        if not all(0 <= one <= 1 for one in (*self.mean, *self.std)):
             raise UserError("Pictures: mean is of pictures in [0, 1], as is std: divide those of 0 to 255 by 255")
         self._check_boxes()
 

@@ -408,3 +408,15 @@ def test_what_augmentation_draws_is_not_missing_elsewhere() -> None:
     assert not torch.equal(view[0, 0]["image"], view[1, 0]["image"])
     assert torch.equal(view[1]["image"], view[0, 1]["image"])  # of samplers that know no epoch
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_batch_that_leaves_one_value_a_channel_is_told() -> None:
+    own = convnet()
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, len(own.classes)))
+    module = Classifier(ConvNet("mine", net, own.preprocessing, own.classes, ("3.weight", "3.bias"))).train()
+    batch = {"image": torch.rand(2, 3, 16, 16), "label": torch.tensor([0, 1])}
+    module.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    assert module.training_step(batch, 0).isfinite()
+    one = {name: values[:1] for name, values in batch.items()}
+    with pytest.raises(UserError, match="mine normalises over the batch, and a batch of 1 of 16x16 pixels leaves one"):
+        module.training_step(one, 0)

@@ -1,5 +1,6 @@
 """The configuration: layers in their order, and every mistake answered by one line that helps."""
 
+import math
 import re
 import subprocess
 import sys
@@ -142,6 +143,8 @@ def test_a_mistake_is_one_line_that_helps(argument: str, words: list[str], monke
         (lambda: ClassModelsConfig(preset="natrual"), "ClassModelsConfig: preset=natrual is not one of paper, fourier"),
         (lambda: ClassModelsConfig(scale=1), "ClassModelsConfig: scale=1 must be at least 0 and at most 0.9"),
         (lambda: SaliencyConfig(every=-1), "SaliencyConfig: every=-1 must be at least 0"),
+        (lambda: LocalisationConfig(blur=math.inf), "LocalisationConfig: blur=inf must be a finite number"),
+        (lambda: ClassModelsConfig(rotate=math.nan), "ClassModelsConfig: rotate=nan must be a finite number"),
         (lambda: SaliencyConfig(every="2"), "SaliencyConfig: every=2 must be a whole number, not str"),  # type: ignore[arg-type]
         (lambda: SaliencyConfig(every=1.5), "SaliencyConfig: every=1.5 must be a whole number, not float"),  # type: ignore[arg-type]
         (lambda: SaliencyConfig(every=[1, 2]), "SaliencyConfig: every=[1, 2] must be one value, not list"),  # type: ignore[arg-type]

@@ -537,7 +537,7 @@ def test_what_cannot_be_located_is_refused() -> None:
         locate(Reds(), frame, crops, "dog")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"model must be a torch\.nn\.Module, not 'Reds'"):
         locate(Reds, frame, crops, 0)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="guesses must be >= 0, not -1"):
+    with pytest.raises(ValueError, match="guesses must be a whole number >= 0, not -1"):
         locate(Reds(), frame, crops, 0, preset="best", guesses=-1)
     with pytest.raises(ValueError, match="guesses=0 finds the box of the picture's own class alone"):
         locate(Reds(), frame, crops, preset="best", guesses=0)

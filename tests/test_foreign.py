@@ -22,8 +22,8 @@ from callbacks import (
     Randomisation,
     Relation,
     SaliencyMaps,
-    spread,
 )
+from callbacks.gathering import spread
 from callbacks.subject import convnet_of
 from deepinside.config import ClassModelsConfig, LocalisationConfig, SaliencyConfig, SanityConfig
 from deepinside.errors import UserError
@@ -159,6 +159,9 @@ def test_missing_pictures_are_asked_for(tmp_path: Path, callback: type[Any]) -> 
         (lambda: Localisation(pictures=pictures(labels=torch.full((12,), -1))), "all labels of Pictures are unknown"),
         (lambda: ClassModels(classes=[4], pictures=pictures()), "class 4 of Untouched, which gives 4 scores: 0 to 3"),
         (lambda: ClassModels(classes=[-1], pictures=pictures()), "class -1 of Untouched, which gives 4 scores: 0 to 3"),
+        (lambda: ClassModels(classes=[1.5], pictures=pictures()), "class 1.5 of Untouched"),  # type: ignore[list-item]
+        (lambda: ClassModels(classes=[True], pictures=pictures()), "class True of Untouched"),
+        (lambda: ClassModels(mean_image=torch.rand(3, 9, 9), pictures=pictures()), r"must be .*, not \(3, 9, 9\)"),
         (lambda: SaliencyMaps(pictures=pictures(class_names=("a", "b"))), "gives 4 scores"),
         (lambda: Randomisation(pictures=pictures(class_names=("a", "b"))), "gives 4 scores"),
     ],
@@ -177,6 +180,35 @@ def test_what_cannot_be_looked_at_is_told_at_the_start(
     at = trainer(tmp_path, [watcher])
     with pytest.raises(UserError, match=words):
         (at.test if isinstance(watcher, Randomisation) else at.fit)(Untouched(), loader())
+
+
+@pytest.mark.parametrize("callback", [SaliencyMaps, ClassModels, Localisation])
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0, "max_overhead=0 must be at least 0.001"),
+        (-1, "max_overhead=-1 must be at least 0.001"),
+        (float("nan"), "max_overhead=nan must be a finite number"),
+        ("0.5", "max_overhead=0.5 must be a number, not str"),
+        ([1], r"max_overhead=\[1\] must be one value, not list"),
+    ],
+)
+def test_a_share_that_is_none_is_told_before_the_training(callback: type[Callback], share: Any, words: str) -> None:
+    """It is divided by only when the first look is done."""
+    with pytest.raises(UserError, match=f"{callback.__name__}: {words}"):
+        callback(pictures=pictures(), max_overhead=share)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("callback", [SaliencyMaps, ClassModels, Localisation])
+def test_a_tensor_is_no_pictures(callback: type[Callback]) -> None:
+    with pytest.raises(UserError, match=f"{callback.__name__}: pictures must be Pictures.*, not Tensor"):
+        callback(pictures=some()[0])  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("numbers", [{"std": (float("nan"),) * 3}, {"mean": (0.5, float("nan"), 0.5)}])
+def test_numbers_that_are_none_normalise_nothing(numbers: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="Pictures: mean"):
+        pictures(**numbers)
 
 
 @pytest.mark.parametrize(

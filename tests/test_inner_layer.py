@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
+from torchvision.transforms.v2 import Normalize
 
 from deepinside.attribution.context import gradients_on
-from deepinside.attribution.inner_layer import InnerGraph, _is_map
+from deepinside.attribution.inner_layer import InnerGraph, channel_axis
 from deepinside.errors import UserError
 from deepinside.models.shapes_convnet import shapes_convnet
 from deepinside.models.simonyan2013 import simonyan2013
@@ -55,8 +56,54 @@ def test_a_wide_head_on_the_mean_of_a_map_does_not_look_at_places() -> None:
 
 def test_windows_of_pictures_are_no_maps_of_them() -> None:
     images = torch.zeros(2, 3, 64, 64)
-    assert _is_map(torch.zeros(2, 5, 8, 8, requires_grad=True), images)
-    assert not _is_map(torch.zeros(8, 5, 4, 4, requires_grad=True), images)
+    assert channel_axis(torch.zeros(2, 5, 8, 8, requires_grad=True), images) == 1
+    assert channel_axis(torch.zeros(8, 5, 4, 4, requires_grad=True), images) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "axis"),
+    [
+        ((96, 58, 77), (232, 309), 1),
+        ((58, 77, 96), (232, 309), 3),  # read the other way its strides would be 3.0 and 3.2
+        ((77, 58, 96), (309, 232), 3),
+        ((96, 96, 96), (384, 384), 1),  # it might be either
+        ((60, 14, 15), (224, 224), 1),
+        ((14, 14, 15), (224, 224), 3),
+        ((14, 30, 60), (224, 224), None),
+        ((0, 7, 7), (224, 224), 1),
+    ],
+)
+def test_which_axis_the_channels_are(shape: tuple[int, ...], size: tuple[int, int], axis: int | None) -> None:
+    assert channel_axis(torch.zeros(1, *shape, requires_grad=True), torch.zeros(1, 3, *size)) == axis
+    assert channel_axis(torch.zeros(1, *shape), torch.zeros(1, 3, *size)) is None  # no gradient comes through
+
+
+@pytest.mark.parametrize("size", [(224, 224), (232, 309), (309, 232)])
+def test_maps_with_the_channels_last(size: tuple[int, int]) -> None:
+    """Swin's: at 232x309 its first one, 58x77 with 96 channels, passes for a map of 77 rows and 96 columns."""
+    net = get_model("swin_t", weights=None, num_classes=4)
+    with gradients_on(net) as bare:
+        graph = InnerGraph(bare, torch.rand(1, 3, *size))
+        maps = graph.maps(torch.tensor([1, 0]))
+    assert graph.layers == ["features.3", "features.5"]
+    cells = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in (8, 16)]
+    assert [tuple(one.shape) for one in maps] == [(1, 2, *both) for both in cells]
+    (first, _), score = graph._activations, graph._scores[0, 0]
+    by_hand = torch.autograd.grad(score, first.values)[0].square().sum(3).sqrt()
+    assert maps[0][:, 1] == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "layers"),
+    [("vit_b_16", 224, ["conv_proj"]), ("resnet18", 32, ["relu"]), ("resnet18", 64, ["relu", "layer1"])],
+)
+def test_a_normalised_picture_is_no_activation(name: str, side: int, layers: list[str]) -> None:
+    net = get_model(name, weights=None, num_classes=4).eval()
+    normalised = nn.Sequential(Normalize([0.5] * 3, [0.2] * 3), net)
+    for model, prefix in ((net, ""), (normalised, "1.")):
+        with gradients_on(model) as bare:
+            graph = InnerGraph(bare, torch.rand(1, 3, side, side), (side / 28, side / 14))
+        assert graph.layers == [prefix + layer for layer in layers]
 
 
 @pytest.mark.parametrize(
@@ -100,8 +147,8 @@ def test_one_relu_for_all_layers_counts_where_it_is_used() -> None:
     with gradients_on(net) as bare:
         graph = InnerGraph(bare, torch.rand(1, 3, 64, 64), (4, 16))
     assert graph.layers == ["relu", "relu"]
-    assert graph._activations[0] is net.inner[1]
-    assert graph._activations[1] is net.inner[3]
+    assert graph._activations[0].values is net.inner[1]
+    assert graph._activations[1].values is net.inner[3]
 
 
 @pytest.mark.parametrize(("head", "layer"), [(nn.Flatten(), "7"), (nn.AdaptiveAvgPool2d(1), "5")])

@@ -11,11 +11,12 @@ from torch import Tensor
 
 
 def check_boxes(boxes: Tensor) -> None:
-    """ValueError unless `boxes` is a tensor, floating, (N, 4), finite, and every x0 <= x1 and y0 <= y1."""
+    """ValueError unless `boxes` is a tensor, float32 or float64 (areas in pixels leave half precision's range), (N, 4),
+    finite, and every x0 <= x1 and y0 <= y1."""
     if not isinstance(boxes, Tensor):
         raise ValueError(f"boxes must be a tensor (N, 4), not {type(boxes).__name__}")
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not boxes.is_floating_point():
-        raise ValueError(f"boxes must be floating and (N, 4), not {boxes.dtype} {tuple(boxes.shape)}")
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"boxes must be float32 or float64, (N, 4), not {boxes.dtype} {tuple(boxes.shape)}")
     if not (boxes.isfinite().all() and (boxes[:, :2] <= boxes[:, 2:]).all()):
         raise ValueError("boxes must be finite, with x0 <= x1 and y0 <= y1")
 
@@ -57,7 +58,9 @@ def mask_to_box(mask: Tensor) -> Tensor:
 
 
 def scale_boxes(boxes: Tensor, from_size: tuple[int, int], to_size: tuple[int, int]) -> Tensor:
-    """The same boxes in a resized picture: (..., 4) and two (height, width) -> (..., 4), dtype kept."""
+    """The same boxes in a resized picture: floating (..., 4) and two (height, width) -> (..., 4), dtype kept."""
+    if not boxes.is_floating_point():
+        raise ValueError(f"boxes must be floating, not {boxes.dtype}")
     if min(*from_size, *to_size) <= 0:
         raise ValueError(f"sizes must be positive, not {from_size} and {to_size}")
     y, x = to_size[0] / from_size[0], to_size[1] / from_size[1]
@@ -71,12 +74,13 @@ def centre_box(size: tuple[int, int], fraction: float = 0.72) -> Tensor:
     """
     height, width = size
     before, after = (1 - fraction) / 2, (1 + fraction) / 2
-    return torch.tensor([before * width, before * height, after * width, after * height])
+    edges = [before * width, before * height, after * width, after * height]
+    return torch.tensor(edges, dtype=torch.float32, device="cpu")
 
 
 def whole_box(size: tuple[int, int]) -> Tensor:
     """The box of the whole picture: (height, width) -> float32 (4,)."""
-    return torch.tensor([0.0, 0.0, float(size[1]), float(size[0])])
+    return torch.tensor([0, 0, size[1], size[0]], dtype=torch.float32, device="cpu")
 
 
 def to_whole_pixels(boxes: Tensor) -> Tensor:

@@ -50,10 +50,25 @@ class Classifier(LightningModule):
             self.convnet.eval()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        losses = F.cross_entropy(self(batch["image"]), batch["label"], reduction="sum", ignore_index=UNREADABLE)
+        losses = F.cross_entropy(
+            self._scores_in_training(batch["image"]), batch["label"], reduction="sum", ignore_index=UNREADABLE
+        )
         loss = losses / (batch["label"] != UNREADABLE).sum().clamp(min=1)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["label"]))
         return loss
+
+    def _scores_in_training(self, images: Tensor) -> Tensor:
+        try:
+            scores: Tensor = self(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):  # torch's words, of batch normalisation
+                raise
+            crop = f"{len(images)} of {images.shape[-2]}x{images.shape[-1]} pixels"
+            raise UserError(
+                f"{self.convnet.name} normalises over the batch, and a batch of {crop} leaves one value a channel: "
+                "raise data.batch_size or data.crop"
+            ) from None
+        return scores
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         self._measure("val", batch)

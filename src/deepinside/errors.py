@@ -16,7 +16,7 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def did_you_mean(word: str, valid: Iterable[str], otherwise: str = "") -> str:
+def did_you_mean(word: object, valid: Iterable[str], otherwise: str = "") -> str:
     """The end of a message about an unknown word: "; did you mean 'nearest'?", or `otherwise` where none is near."""
-    near = difflib.get_close_matches(word, list(valid), 1)
+    near = difflib.get_close_matches(str(word), list(valid), 1)
     return f"; did you mean '{near[0]}'?" if near else otherwise

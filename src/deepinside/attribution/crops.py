@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from deepinside.attribution.context import gradients_on
-from deepinside.attribution.inputs import check_pictures, shape_or_type
+from deepinside.attribution.inputs import check_pictures, is_whole, shape_or_type
 from deepinside.attribution.memory import fitting, unless_out_of_memory
-from deepinside.attribution.methods import METHODS, gradient, gradient_x_input
+from deepinside.attribution.methods import METHODS, gradient, gradient_x_input, with_baseline
 from deepinside.attribution.resize import resize
 from deepinside.attribution.route import in_best_layout, in_chunks
 from deepinside.attribution.saliency import REDUCTIONS, Request, attribute, make_request
@@ -63,9 +63,9 @@ def one_crop(height: int, width: int, side: int) -> list[Crop]:
 
 def dense_crops(height: int, width: int, side: int, stride: int | None = None) -> list[Crop]:
     """A grid of windows at most `stride` pixels (None: a quarter of `side`) apart that covers all, each mirrored too;
-    else as `ten_crops`. ValueError for a stride below 1."""
-    if stride is not None and stride < 1:
-        raise ValueError(f"stride must be at least 1 pixel, not {stride}")
+    else as `ten_crops`. ValueError for a stride below 1 or above `side`, which would leave gaps."""
+    if stride is not None and not 1 <= stride <= side:
+        raise ValueError(f"stride must be at least 1 pixel and at most the windows' side, {side}, not {stride}")
     tops, lefts = (_grid(length - side, stride or max(1, side // 4)) for length in (height, width))
     return [Crop(top, left, side, mirrored) for mirrored in (False, True) for top in tops for left in lefts]
 
@@ -118,8 +118,7 @@ def crop_saliency(
     `saliency` raises.
     """
     request = make_request(method, score, reduction, autocast, strategy, memory, options)
-    crops = list(crops)
-    size = check_crops(image, crops, size)
+    crops, size = check_crops(image, crops, size)
     if not callable(choose):
         raise ValueError(f"choose must be a function, scores (crops, C) -> classes (K,), not {shape_or_type(choose)}")
     with gradients_on(model) as bare:
@@ -138,6 +137,7 @@ def _in_one_pass(
     """scores (crops, C), classes (K,), signed attributions (K, C, side, side) of every crop; None where the method, the
     strategy or the memory asks for more than one forward pass."""
     what, method, images = request.what, METHODS[request.method], torch.stack(windows)
+    options = with_baseline(request.options, images)
     fits = fitting(bare, images, 1, what, "loop", request.memory) >= len(images)
     if method not in ONE_PASS or what.autocast is not None or request.strategy == "repeated" or not fits:
         return None
@@ -146,7 +146,7 @@ def _in_one_pass(
         graph = what.forward(bare, images, channels_last)
         classes, each = _chosen(choose, graph.scores)
         batched = request.strategy == "batched"
-        signed = method(lambda _: graph.gradients(each, what.score, batched=batched), images, **request.options)
+        signed = method(lambda _: graph.gradients(each, what.score, batched=batched), images, **options)
         return graph.scores, classes, list(signed)
 
     return unless_out_of_memory(lambda: in_best_layout(bare, images, once))
@@ -190,22 +190,27 @@ def _average(
     return total / count.clamp(min=1), count
 
 
-def check_crops(image: Tensor, crops: Sequence[Crop], size: int | None = None) -> int:
-    """The side of what the model sees. Raises ValueError where crops do not fit the picture or each other."""
+def check_crops(image: Tensor, crops: Iterable[Crop], size: int | None = None) -> tuple[list[Crop], int]:
+    """The crops, and the side of what the model sees. Raises ValueError where crops do not fit the picture or each
+    other."""
     if not isinstance(image, Tensor) or image.ndim != 3:
         raise ValueError(f"expected one image (3, H, W), got {shape_or_type(image)}")
     height, width = image.shape[-2:]
+    crops = list(crops) if isinstance(crops, Iterable) else []
     if not crops or not all(isinstance(crop, Crop) for crop in crops):
         raise ValueError("crops must be Crops, at least one, as ten_crops(height, width, side) gives them")
     for crop in crops:
-        if min(crop.top, crop.left) < 0 or crop.top + crop.side > height or crop.left + crop.side > width:
+        fits = 0 <= crop.top <= height - crop.side and 0 <= crop.left <= width - crop.side
+        if crop.side < 1 or not fits:
             raise ValueError(
                 f"the crop of side {crop.side} at row {crop.top}, column {crop.left} does not fit into a picture of"
                 f" {height}x{width}"
             )
     if size is None and len({crop.side for crop in crops}) > 1:
         raise ValueError("crops of several sides need the size that the model takes")
-    return size or crops[0].side
+    if size is not None and not (is_whole(size) and size >= 1):
+        raise ValueError(f"size must be a whole number of pixels, at least 1, not {size!r}")
+    return crops, size or crops[0].side
 
 
 def _grid(last: int, stride: int) -> list[int]:

@@ -160,7 +160,7 @@ def _adaptive_average(step: Step, reconstruction: Tensor) -> Tensor:
 
 
 def _averages(n: int, m: int) -> Tensor:
-    matrix = torch.zeros(m, n, dtype=torch.float64)
+    matrix = torch.zeros(m, n, dtype=torch.float64, device="cpu")
     for i in range(m):
         first, end = i * n // m, math.ceil((i + 1) * n / m)
         matrix[i, first:end] = 1 / (end - first)

@@ -54,6 +54,8 @@ class ScoreGraph:
         check_classes(classes, self.scores.shape[1])
         # Cloned, since they may come from inference mode. Pictures do not mix in eval mode: one sum serves all.
         chosen = [evaluate(score, self._scores, column).sum() for column in classes.clone().unbind(1)]
+        if not chosen:
+            return self.images.new_zeros(len(classes), 0, *self.images.shape[1:])
         if batched:
             directions = torch.eye(len(chosen), dtype=self._scores.dtype, device=self._scores.device)
             scores = torch.stack(chosen)

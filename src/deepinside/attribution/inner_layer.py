@@ -7,6 +7,7 @@ gradient covers the whole object. Which ones these are follows from the architec
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,18 +16,21 @@ from torch import Tensor, nn
 from deepinside.attribution.scores import check_dependence, check_scores
 from deepinside.errors import UserError
 
+NEARLY = 1.15  # how much more one stride of a map (N, h, w, c) may be than the other: rounding alone makes them differ
+
 
 class InnerGraph:
     """One forward pass whose graph is kept from the last activation map at each of `strides`.
 
     A is the output of the module that, in the order of the forward pass, is the last to finish with a map (N, c, h, w)
-    of round(log2(H / h)) <= log2(stride), for stride 8 at 224x224 the last one of 28 rows, or of 27 where strides were
-    not padded; and on which the net goes on to look at several places at once, by a convolution or a full layer: behind
-    the last of these the gradient hardly depends on the place. Modules inside a block do not count where the block's
-    own output is smaller, or the block looks on, since branches pass them by. For strides 8 and 16 A is relu4_3 and
-    relu5_3 of VGG-16, the rectified conv2 and conv5 of AlexNet, layer2 and layer3 of ResNets, features[7] and [11] of
-    SqueezeNet 1.1. Where all maps are smaller the largest ones count; one that is the last at several strides comes
-    once.
+    or (N, h, w, c) of round(log2(H / h)) <= log2(stride), for stride 8 at 224x224 the last one of 28 rows, or of 27
+    where strides were not padded; and on which the net goes on to look at several places at once, by a convolution or a
+    full layer: behind the last of these the gradient hardly depends on the place. Modules inside a block do not count
+    where the block's own output is smaller, or the block looks on, since branches pass them by. Nor does what comes
+    before the first weights: it is the picture, normalised. For strides 8 and 16 A is relu4_3 and relu5_3 of VGG-16,
+    the rectified conv2 and conv5 of AlexNet, layer2 and layer3 of ResNets, features[7] and [11] of SqueezeNet 1.1.
+    Where all maps are smaller the largest ones count; one that is the last at several strides comes once: ViT has but
+    its patches.
     images: (N, C, H, W); to be used within `gradients_on`, with the model that it gives. layers: names, the shallowest
     first. scores: (N, classes), before the soft-max. UserError where the net has no map, ValueError where its output is
     not (N, classes) or has no gradient.
@@ -41,11 +45,11 @@ class InnerGraph:
             self._scores: Tensor = bare(leaf.clone())  # nets may change their input in place
         check_scores(self._scores, len(images))
         check_dependence(self._scores)
-        chosen = {id(kept): (name, kept) for stride in strides for name, kept in record.last(stride)}
+        chosen = {id(kept.values): kept for stride in strides for kept in record.last(stride)}
         if not chosen:
             raise UserError(f"{type(bare).__name__} has no activation map to take a gradient at")
-        self.layers = [name for name, _ in chosen.values()]  # one module may come twice, with two maps
-        self._activations = [kept for _, kept in chosen.values()]
+        self.layers = [kept.layer for kept in chosen.values()]  # one module may come twice, with two maps
+        self._activations = list(chosen.values())
         self.scores = self._scores.detach()
 
     def maps(self, classes: Tensor) -> list[Tensor]:
@@ -56,8 +60,20 @@ class InnerGraph:
         the scores to the shallowest layer for each class.
         """
         columns = self._scores[:, classes.clone()].sum(0)
-        grads = [torch.autograd.grad(score, self._activations, retain_graph=True) for score in columns]
-        return [torch.stack([grad.norm(dim=1) for grad in layer], 1) for layer in zip(*grads, strict=True)]
+        inner = [kept.values for kept in self._activations]
+        grads = [torch.autograd.grad(score, inner, retain_graph=True) for score in columns]
+        layers = zip(self._activations, zip(*grads, strict=True), strict=True)
+        return [torch.stack([grad.norm(dim=kept.channels) for grad in layer], 1) for kept, layer in layers]
+
+
+@dataclass(frozen=True)
+class _Map:
+    """An activation map: the module that finished with it, and which of its axes the channels are."""
+
+    layer: str
+    values: Tensor
+    channels: int
+    stride: float  # rows of the picture over its own
 
 
 class _Record:
@@ -68,11 +84,12 @@ class _Record:
         self._images = images
         scripted = torch.jit.ScriptModule
         self._names = {m: name for name, m in bare.named_modules() if name and not isinstance(m, scripted)}
-        self._maps: list[tuple[str, Tensor]] = []
+        self._maps: list[_Map] = []
         self._blocks: list[tuple[str, float]] = []  # names of what ends in a map, but for Sequentials; its stride
         self._last = ""
         self._before_last = 0  # maps that were finished by then
         self._full = False
+        self._begun = False  # what only normalises gives the picture, no activation
 
     def __enter__(self) -> "_Record":
         with ExitStack() as stack:  # should one module refuse, the others lose theirs again
@@ -85,41 +102,52 @@ class _Record:
     def __exit__(self, *_: object) -> None:
         self._hooks.close()
 
-    def last(self, stride: float) -> list[tuple[str, Tensor]]:
-        """The name and the map, if there is one."""
+    def last(self, stride: float) -> list[_Map]:
+        """It, if there is one."""
         if not self._maps:
             return []
-        finest = min(self._stride(kept) for _, kept in self._maps)
+        finest = min(kept.stride for kept in self._maps)
         limit = max(stride, finest) * math.sqrt(2)  # half-way, in octaves, to the next stride
         inside = [name + "." for name, own in self._blocks if own >= limit]
         around = [name + "." for name, _ in self._blocks if self._last.startswith(name + ".")]
-        shallow = [(n, name) for n, (name, kept) in enumerate(self._maps) if self._stride(kept) < limit]
+        shallow = [(n, kept.layer) for n, kept in enumerate(self._maps) if kept.stride < limit]
         outside = [(n, name) for n, name in shallow if not name.startswith(tuple(inside))]
         followed = [(n, name) for n, name in outside if n < self._before_last and not name.startswith(tuple(around))]
         return [self._maps[n] for n, _ in (followed or outside or shallow)[-1:]]
 
-    def _stride(self, activation: Tensor) -> float:
-        return float(self._images.shape[-2] / activation.shape[-2])
-
     def _keep(self, module: nn.Module, _: Any, output: Any) -> None:
-        if _is_map(output, self._images):
-            self._maps.append((self._names[module], output))
+        channels = channel_axis(output, self._images) if self._begun else None
+        if channels is not None:
+            rows = output.shape[2 if channels == 1 else 1]
+            kept = _Map(self._names[module], output, channels, float(self._images.shape[-2] / rows))
+            self._maps.append(kept)
             if not isinstance(module, nn.Sequential):
-                self._blocks.append((self._names[module], self._stride(output)))
+                self._blocks.append((kept.layer, kept.stride))
 
     def _note(self, module: nn.Module, _: Any) -> None:
+        self._begun = self._begun or next(module.parameters(recurse=False), None) is not None
         if isinstance(module, nn.Linear) and self._maps and not self._full:
             self._full = True  # later ones see no map
-            several = module.in_features > self._maps[-1][1].shape[1]
+            last = self._maps[-1]
+            several = module.in_features > last.values.shape[last.channels]
         else:
             several = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
         if several:
             self._last, self._before_last = self._names[module], len(self._maps)
 
 
-def _is_map(output: Any, images: Tensor) -> bool:
-    """(N, c, h, w), with about the same stride both ways: not the (N, h, w, c) of some transformers."""
+def channel_axis(output: Any, images: Tensor) -> int | None:
+    """Where a module's output has its channels: 1 in a map (N, c, h, w), 3 in a map (N, h, w, c), as some transformers
+    have it; None where it is no map of images (N, C, H, W).
+
+    A map has about the same stride both ways. Where either reading would do, the more even one is taken, of equals
+    (N, c, h, w).
+    """
     if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != len(images) or not output.requires_grad:
-        return False
-    rows, columns = (images.shape[axis] / max(1, output.shape[axis]) for axis in (-2, -1))
-    return 2 / 3 < rows / columns < 3 / 2
+        return None
+    height, width = images.shape[-2:]
+    shapes = {1: output.shape[2:], 3: output.shape[1:3]}
+    uneven = {axis: abs(math.log(height / max(1, h) * max(1, w) / width)) for axis, (h, w) in shapes.items()}
+    if uneven[3] < min(uneven[1], math.log(NEARLY)):
+        return 3
+    return 1 if uneven[1] < math.log(1.5) else None

@@ -1,9 +1,14 @@
 """Attribution methods: what each makes of the gradient. `saliency` reduces it to a map."""
 
+import math
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from deepinside.attribution.inputs import is_whole, shape_or_type
 
 Gradient = Callable[[Tensor], Tensor]
 """Pictures (N, C, H, W) -> dS_c/dI of every picture's K classes, (N, K, C, H, W)."""
@@ -26,12 +31,17 @@ def smoothgrad(of: Gradient, images: Tensor, *, samples: int = 25, noise: float 
     """(1/n) sum_i dS_c/dI (I + e_i), e_i ~ N(0, sigma^2) (Smilkov et al. 2017).
 
     sigma is `noise` times the range max(I) - min(I) of each picture. All pictures get the same draws, so that a map
-    depends on its picture alone.
+    depends on its picture alone. ValueError unless noise is finite and >= 0, and the seed a
+    whole number.
     """
+    if not 0 <= noise < math.inf:  # rectifiers would hide it
+        raise ValueError(f"noise must be finite and >= 0, not {noise}")
+    if not is_whole(seed):
+        raise ValueError(f"seed must be a whole number, not {seed!r}")
     sigma = noise * (images.flatten(1).amax(1) - images.flatten(1).amin(1)).view(-1, 1, 1, 1)
-    generator = torch.Generator().manual_seed(seed)
-    draws = (torch.randn(images.shape[1:], generator=generator).to(images) for _ in range(samples))
-    return _mean(of(images + sigma * draw) for draw in draws)
+    generator = torch.Generator().manual_seed(int(seed))
+    draw = partial(torch.randn, images.shape[1:], generator=generator, device="cpu", dtype=torch.float32)
+    return _mean(of(images + sigma * draw().to(images)) for _ in range(samples))
 
 
 def integrated_gradients(of: Gradient, images: Tensor, *, steps: int = 32, baseline: Tensor | float = 0.0) -> Tensor:
@@ -55,6 +65,23 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "smoothgrad": smoothgrad,
     "integrated_gradients": integrated_gradients,
 }
+
+
+def with_baseline(options: dict[str, Any], images: Tensor) -> dict[str, Any]:
+    """The options of a method for images (N, C, H, W), `baseline` among them as a tensor of their shape. ValueError
+    where it is not finite or does not broadcast."""
+    if "baseline" not in options:
+        return options
+    given = options["baseline"]
+    try:
+        baseline = torch.as_tensor(given, dtype=images.dtype, device=images.device).detach().expand_as(images)
+    except (RuntimeError, TypeError, ValueError):
+        baseline = None
+    if baseline is None or not baseline.isfinite().all():
+        what = given if isinstance(given, float | int) else shape_or_type(given)
+        shape = tuple(images.shape)
+        raise ValueError(f"baseline must be a number, or finite and broadcast with the images {shape}, not {what}")
+    return options | {"baseline": baseline}
 
 
 def _mean(tensors: Iterator[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deepinside.attribution.context import gradients_on
 from deepinside.attribution.gradient import Pass
 from deepinside.attribution.inputs import check_pictures, check_shapes
-from deepinside.attribution.methods import METHODS
+from deepinside.attribution.methods import METHODS, with_baseline
 from deepinside.attribution.relu_rules import RULES
 from deepinside.attribution.resize import pull_back, resize
 from deepinside.attribution.route import STRATEGIES, Route, class_gradients, in_chunks
@@ -118,7 +118,7 @@ def attribute(
     """
     if not classes.numel():
         return reduce(images[:, None].expand(-1, classes.shape[1], -1, -1, -1))
-    side = size or images.shape[-1]
+    side, options = size or images.shape[-1], with_baseline(request.options, images)
 
     def work(part: slice, route: Route) -> Tensor:
         def of(pictures: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def attribute(
             signed = class_gradients(bare, seen, classes[part], request.what, route.strategy)
             return signed if size is None else pull_back(signed, images.shape[-1])
 
-        own = {k: v.expand_as(images)[part] if isinstance(v, Tensor) else v for k, v in request.options.items()}
+        own = {name: value[part] if name == "baseline" else value for name, value in options.items()}
         return reduce(METHODS[request.method](of, images[part].detach(), **own))
 
     return in_chunks(bare, images, classes.shape[1], request.what, request.strategy, request.memory, work)

@@ -80,7 +80,7 @@ class Ascent:
         images, shut = _start(self.bare, self.centre, self.classes, plan.size, self.begin)
         self.result = images
         self.taken = torch.full_like(self.classes, plan.steps)
-        self.best = torch.full((len(images),), -torch.inf).to(images)
+        self.best = images.new_full((len(images),), -torch.inf)
         self.since = torch.zeros_like(self.classes)
         for octave, size in enumerate(plan.sizes()):
             images = self._octave(images, size, plan.steps * (octave + 1) // plan.octaves, wanted, on_step)
@@ -193,7 +193,8 @@ def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: Size, begin: 
     for sigma in (0, 4, 8, 16, 32, 64, 128):
         for i in shut.nonzero()[:, 0].tolist():
             generator = torch.Generator().manual_seed(int(classes[i]))
-            images[i] = torch.randn(3, *size, generator=generator).to(images) * sigma
+            noise = torch.randn(3, *size, generator=generator, device="cpu", dtype=torch.float32)
+            images[i] = noise.to(images) * sigma
         gradient = _climb(bare, centre + images / 255, classes, class_score)[1]
         shut = gradient.flatten(1).abs().amax(1) == 0
         if not shut.any():

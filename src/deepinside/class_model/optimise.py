@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from deepinside.attribution.context import gradients_on
-from deepinside.attribution.inputs import is_whole
+from deepinside.attribution.inputs import is_whole, shape_or_type
 from deepinside.attribution.scores import Score, find_score
 from deepinside.class_model.ascent import Ascent, OptimiserFactory, Pieces, Plan, Size
 from deepinside.class_model.parameterisation import Parameterisation, Pixels
@@ -99,14 +100,13 @@ def optimise_class_models(
     Returns `ClassModelResult`. Raises ValueError for numbers and names that make no sense, classes that the model does
     not have among them.
     """
-    if not isinstance(classes, Tensor) or classes.ndim != 1 or not len(classes):
-        got = tuple(classes.shape) if isinstance(classes, Tensor) else type(classes).__name__
-        raise ValueError(f"classes must be a tensor (K,) with K >= 1, got {got}")
+    if not isinstance(classes, Tensor) or classes.ndim != 1 or not len(classes) or classes.dtype != torch.int64:
+        got = f"{classes.dtype} {tuple(classes.shape)}" if isinstance(classes, Tensor) else type(classes).__name__
+        raise ValueError(f"classes must be an int64 tensor (K,) with K >= 1, got {got}")
     counts = {"steps": steps, "octaves": octaves, "patience": patience, "batch": 1 if batch is None else batch}
-    _check_numbers(size, mean, ramp, tolerance, frames, counts)
-    if start is not None and (start.ndim != 4 or start.shape[:2] != (len(classes), 3)):
-        raise ValueError(f"start must be ({len(classes)}, 3, h, w), got {tuple(start.shape)}")
-    plan = Plan((size[0], size[1]), steps, ramp, octaves, tolerance, patience, frames, seed)
+    _check_numbers(size, mean, ramp, tolerance, frames, seed, counts)
+    _check_start(start, len(classes))
+    plan = Plan((int(size[0]), int(size[1])), steps, ramp, octaves, tolerance, patience, frames, int(seed))
     pieces = Pieces(
         parameterisation or Pixels(),
         find_score(objective),
@@ -123,7 +123,7 @@ def optimise_class_models(
         together = batch or len(classes)
         for i, some in enumerate(classes.to(like.device).clone().split(together)):  # may come from inference mode
             padded = F.pad(some[None], (0, together - len(some)), "replicate")[0]
-            first = None if start is None else start[i * together : (i + 1) * together].to(centre)
+            first = None if start is None else start.detach()[i * together : (i + 1) * together].to(centre)
             ascent = Ascent(bare, padded, centre, plan, pieces, first)
             found.append([part[: len(some)] for part in ascent.run(len(some), on_step)])
     images, score, chance, shut, traces, taken, film = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -133,18 +133,34 @@ def optimise_class_models(
 
 
 def _check_numbers(
-    size: Size, mean: Sequence[float], ramp: float, tolerance: float, frames: int, counts: dict[str, int]
+    size: Size, mean: Sequence[float], ramp: float, tolerance: float, frames: int, seed: int, counts: dict[str, int]
 ) -> None:
     """The bounds that `ClassModelsConfig` has."""
-    if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(n, int) and n >= 1 for n in size):
+    if not isinstance(size, tuple | list) or len(size) != 2 or not all(is_whole(n) and n >= 1 for n in size):
         raise ValueError(f"size must be (H, W), two whole numbers from 1, got {size}")
-    if not hasattr(mean, "__len__") or len(mean) != 3 or not all(0 <= one <= 1 for one in mean):
-        raise ValueError(f"mean must be the 3 channel means, in [0, 1], not {mean}")
-    if not 0 <= ramp <= 1:
+    if not hasattr(mean, "__len__") or len(mean) != 3 or not all(_is_number(one) and 0 <= one <= 1 for one in mean):
+        raise ValueError(f"mean must be the 3 channel means, in [0, 1], not {shape_or_type(mean)}")
+    if not _is_number(ramp) or not 0 <= ramp <= 1:
         raise ValueError(f"ramp is a share of the steps, in [0, 1], not {ramp}")
-    for name, number in (("tolerance", tolerance), ("frames", frames)):
-        if not number >= 0:
-            raise ValueError(f"{name} must be >= 0, got {number}")
+    if not _is_number(tolerance) or not tolerance >= 0:
+        raise ValueError(f"tolerance must be >= 0, got {tolerance}")
+    if not is_whole(frames) or frames < 0:
+        raise ValueError(f"frames must be a whole number >= 0, got {frames}")
+    if not is_whole(seed):
+        raise ValueError(f"seed must be a whole number, got {seed}")
     for name, count in counts.items():
         if not is_whole(count) or count < 1:
             raise ValueError(f"{name} must be a whole number, at least 1, got {count}")
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, Real) or (isinstance(given, Tensor) and given.ndim == 0)
+
+
+def _check_start(start: object, count: int) -> None:
+    if start is None:
+        return
+    if not isinstance(start, Tensor) or start.ndim != 4 or start.shape[:2] != (count, 3):
+        raise ValueError(f"start must be ({count}, 3, h, w), got {shape_or_type(start)}")
+    if not start.isfinite().all():
+        raise ValueError("start must be finite")

@@ -59,13 +59,14 @@ class Fourier:
 
     def _scale(self, like: Tensor, size: tuple[int, ...]) -> Tensor:
         height, width = size
-        fy, fx = torch.fft.fftfreq(height).to(like)[:, None], torch.fft.fftfreq(width).to(like)[None]
+        fy, fx = (torch.fft.fftfreq(n, dtype=torch.float32, device="cpu").to(like) for n in (height, width))
+        fy, fx = fy[:, None], fx[None]
         full = (fy**2 + fx**2).sqrt().clamp(min=1 / max(height, width)) ** -self.decay
         return full[:, : width // 2 + 1] / full.square().mean().sqrt()
 
     def _colour(self, like: Tensor) -> Tensor:
         if not self.decorrelate:
-            return torch.eye(3).to(like)
-        axes = torch.nn.functional.normalize(torch.tensor(_AXES).to(like), dim=1).T
-        deviations = torch.tensor(_DEVIATIONS).to(like)
+            return torch.eye(3, device="cpu").to(like)
+        axes = torch.nn.functional.normalize(like.new_tensor(_AXES), dim=1).T
+        deviations = like.new_tensor(_DEVIATIONS)
         return axes * deviations * (3 / deviations.square().sum()).sqrt()

@@ -1,12 +1,13 @@
 """How the numbers of a class model become the arguments of `optimise_class_models`."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 from torch.optim import SGD, Adam, Optimizer
 
+from deepinside.attribution.scores import find_score
 from deepinside.class_model.parameterisation import Fourier, Parameterisation, Pixels
 from deepinside.class_model.regulariser import squared_norm, total_variation
 from deepinside.class_model.transform import Transform, blur, compose, jitter, scale_and_rotate
@@ -33,7 +34,11 @@ def preset(name: str, **numbers: Any) -> dict[str, Any]:
     ):
         if wanted not in known:
             raise ValueError(f"{what} '{wanted}' is unknown; it is one of {', '.join(known)}")
+    names = [field.name for field in fields(Numbers)]
+    if unknown := [name for name in numbers if name not in names]:
+        raise ValueError(f"a class model has no number {', '.join(unknown)}; its numbers are {', '.join(names)}")
     chosen = replace(PRESETS[name], **numbers)
+    find_score(chosen.objective)
     penalty = squared_norm(chosen.lam)
     return {
         "parameterisation": PARAMETERISATIONS[chosen.parameterisation](chosen.decay),

@@ -30,7 +30,7 @@ def jitter(pixels: int) -> Transform:
     """Rolls by up to so many pixels each way; what leaves on one side comes in on the other."""
 
     def apply(images: Tensor, generator: Generator) -> Tensor:
-        dy, dx = torch.randint(-pixels, pixels + 1, (2,), generator=generator).tolist()
+        dy, dx = torch.randint(-pixels, pixels + 1, (2,), generator=generator, device="cpu").tolist()
         return images.roll((dy, dx), (-2, -1))
 
     return apply
@@ -40,7 +40,8 @@ def scale_and_rotate(scale: float, degrees: float) -> Transform:
     """Zooms by a factor in [1 - scale, 1 + scale] and turns by up to so many degrees, bilinearly."""
 
     def apply(images: Tensor, generator: Generator) -> Tensor:
-        u, v = (2 * torch.rand(2, generator=generator) - 1).tolist()
+        drawn = torch.rand(2, generator=generator, device="cpu", dtype=torch.float32)
+        u, v = (2 * drawn - 1).tolist()
         zoom, angle = 1 / (1 + scale * u), math.radians(degrees * v)
         ratio = images.shape[-1] / images.shape[-2]  # affine_grid's axes run from -1 to 1 whatever the sides are
         cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
@@ -54,8 +55,8 @@ def scale_and_rotate(scale: float, degrees: float) -> Transform:
 def blur(sigma: float) -> Transform:
     """Gaussian of so many pixels, the same every step: the net does not see what is finer."""
     radius = math.ceil(3 * sigma)
-    offsets = torch.arange(-radius, radius + 1.0)
-    weights = (-0.5 * (offsets / sigma) ** 2).exp() if sigma else torch.ones(1)
+    offsets = torch.arange(-radius, radius + 1.0, device="cpu", dtype=torch.float32)
+    weights = (-0.5 * (offsets / sigma) ** 2).exp() if sigma else torch.ones_like(offsets)
     weights = weights / weights.sum()
 
     def apply(images: Tensor, generator: Generator) -> Tensor:

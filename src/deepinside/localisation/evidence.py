@@ -41,7 +41,7 @@ def evidence_boxes(
     masks, boxes = [], []
     for one, count in zip(maps, counts, strict=True):
         if np.ptp(one[covered]) == 0:
-            masks.append(torch.ones(height, width, dtype=torch.bool))
+            masks.append(torch.ones(height, width, dtype=torch.bool, device="cpu"))
             boxes.append(whole_box((height, width)).expand(count, 4))
             continue
         found = evidence(_shrink(torch.from_numpy(one * covered)[None], size)[0], weight, numbers)
@@ -73,7 +73,7 @@ def evidence_map(saliency: Tensor, numbers: Evidence) -> Tensor:
     scale = min(1.0, numbers.grid / min(height, width))
     small = _shrink(saliency.cpu()[None], (max(1, round(height * scale)), max(1, round(width * scale))))[0]
     if np.ptp(small) == 0:
-        return torch.ones(height, width)
+        return torch.ones(height, width, dtype=torch.float32, device="cpu")
     planes = torch.from_numpy(evidence(small, np.ones_like(small), numbers) / numbers.level)[None, None].float()
     return functional.interpolate(planes, (height, width), mode="bilinear")[0, 0]
 
@@ -103,7 +103,7 @@ def mass_box(found: Array, numbers: Evidence) -> Tensor:
     for axis in (0, 1):
         below = np.concatenate([[0.0], np.cumsum(mass.sum(axis=axis))])
         edges.append(np.interp([numbers.mass_tail, 1 - numbers.mass_tail], below / below[-1], np.arange(len(below))))
-    return torch.tensor([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dtype=torch.float64)
+    return torch.tensor([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dtype=torch.float64, device="cpu")
 
 
 def _cuts(

@@ -53,8 +53,8 @@ class Question:
     repeat_classes: bool = False
 
     def __post_init__(self) -> None:
-        if self.guesses < 0:
-            raise ValueError(f"guesses must be >= 0, not {self.guesses}")
+        if not is_whole(self.guesses) or self.guesses < 0:
+            raise ValueError(f"guesses must be a whole number >= 0, not {self.guesses!r}")
         if not is_whole(self.label):
             raise ValueError(f"label must be a class index, -1 where it is unknown, not {self.label!r}")
         if self.guesses == 0 and self.label < 0:
@@ -62,7 +62,7 @@ class Question:
         seeded, preset = isinstance(self.numbers, Preset), self.preset
         if self.blur and not seeded:
             raise UserError(
-                f"localisation.blur={self.blur:g}: preset '{preset}' blurs its own maps and needs localisation.blur=0"
+                f"localisation.blur={float(self.blur):g}: preset '{preset}' blurs its own maps and needs localisation.blur=0"
             )
         if self.repeat_classes and seeded:
             raise UserError(
@@ -71,8 +71,9 @@ class Question:
 
     @property
     def numbers(self) -> Preset | Evidence:
-        """The preset's."""
-        return find_preset(self.preset)
+        """The preset's, with the blur that is asked for."""
+        numbers = find_preset(self.preset)
+        return replace(numbers, blur=self.blur) if isinstance(numbers, Preset) else numbers
 
     def guess(self, scores: Tensor) -> list[tuple[int, int]]:
         """Scores of the crops (crops, C) -> class and number of its box of every guess, best first."""
@@ -118,7 +119,7 @@ def look(model: nn.Module, frame: Tensor, crops: Iterable[Crop], question: Quest
     """The part of `locate` that needs the model: maps of the chosen classes and all scores, on the CPU."""
     check_model(model)
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
-    picture, crops, numbers = in_unit_range(frame, "frame", like), list(crops), question.numbers
+    picture, numbers = in_unit_range(frame, "frame", like), question.numbers
     if isinstance(numbers, Evidence):
         found = look_around(model, picture, crops, question.choose, numbers)
     else:
@@ -137,7 +138,7 @@ def find_boxes(frame: Tensor, found: CropSaliency, question: Question) -> Locate
         return replace(answer, evidence=evidence_map(answer.saliency, numbers))
     masks, boxes = object_box(frame, found.maps, question.preset, found.coverage, blur=question.blur)
     answer = _answer(found, guessed, masks, boxes, question.label)
-    return replace(answer, seeds=cut_seeds(answer.saliency, found.coverage, replace(numbers, blur=question.blur)))
+    return replace(answer, seeds=cut_seeds(answer.saliency, found.coverage, numbers))
 
 
 def _counts(found: CropSaliency, guessed: list[tuple[int, int]]) -> list[int]:
@@ -151,7 +152,7 @@ def _answer(found: CropSaliency, guessed: list[tuple[int, int]], masks: Tensor, 
     classes = found.classes.tolist()
     places = [(c, n) for c, count in zip(classes, _counts(found, guessed), strict=True) for n in range(count)]
     own = classes.index(label) if label >= 0 else 0
-    chosen = torch.tensor([c for c, _ in guessed], dtype=torch.int64)
+    chosen = torch.tensor([c for c, _ in guessed], dtype=torch.int64, device="cpu")
     return Located(
         chosen,
         mean_posteriors(found.scores)[chosen],

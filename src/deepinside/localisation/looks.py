@@ -11,7 +11,7 @@ it:
 g: `confidence`; n_s: how many windows of that size cover a pixel. Back-prop alone: no activation is multiplied in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as functional
@@ -22,7 +22,7 @@ from deepinside.attribution.crops import Choice, Crop, CropSaliency, check_crops
 from deepinside.attribution.inner_layer import InnerGraph
 from deepinside.attribution.memory import is_out_of_memory
 from deepinside.attribution.route import in_best_layout
-from deepinside.attribution.scores import check_classes
+from deepinside.attribution.scores import check_classes, check_scores
 from deepinside.errors import UserError
 from deepinside.localisation.presets import Evidence
 
@@ -32,7 +32,7 @@ TOGETHER = 16  # windows in one pass
 
 
 def look_around(
-    model: nn.Module, frame: Tensor, crops: Sequence[Crop], choose: Choice, numbers: Evidence
+    model: nn.Module, frame: Tensor, crops: Iterable[Crop], choose: Choice, numbers: Evidence
 ) -> CropSaliency:
     """frame (3, H, W) in [0, 1]; choose: scores (crops, C) -> classes (K,); windows are resized to the crops' side. The
     maps are M, which covers the whole frame.
@@ -40,10 +40,11 @@ def look_around(
     One forward pass for the crops, the frame and each of some 75 windows (of a picture of 3:4), and from each of the
     latter a backward pass a class, down to the inner layer.
     """
-    side = check_crops(frame, crops)
+    crops, side = check_crops(frame, crops)
     with gradients_on(model) as bare:
         with torch.no_grad():
             scores = bare(torch.stack([crop.take(frame) for crop in crops]))
+        check_scores(scores, len(crops))
         classes = choose(scores)
         check_classes(classes, scores.shape[1])
         maps = _frame_look(bare, frame, side, classes, numbers)
@@ -71,7 +72,9 @@ def _window_looks(bare: nn.Module, frame: Tensor, size: float, side: int, classe
     short = min(height, width)
     length, stride = max(1, round(size * short)), max(1, round(numbers.spacing * short))
     windows = [crop for crop in dense_crops(height, width, length, stride) if not crop.mirrored]
-    total, count = (torch.zeros(*lead, height, width, device=frame.device) for lead in ((len(classes),), ()))
+    total, count = (
+        torch.zeros(*lead, height, width, dtype=torch.float32, device=frame.device) for lead in ((len(classes),), ())
+    )
     for start in range(0, len(windows), TOGETHER):
         some = windows[start : start + TOGETHER]
         seen = _to_side(torch.stack([window.take(frame) for window in some]), side)

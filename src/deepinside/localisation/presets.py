@@ -3,9 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
 
 from deepinside.errors import UserError, did_you_mean
 from deepinside.localisation.graph import OFFSETS
+
+
+def _check_kinds(numbers: Any) -> None:
+    for field in fields(numbers):
+        value, whole = getattr(numbers, field.name), field.type is int
+        for one in value if isinstance(value, tuple | list) and isinstance(field.default, tuple) else [value]:
+            if isinstance(one, bool) or not isinstance(one, Integral if whole else Real) or not isfinite(one):
+                raise UserError(f"{field.name} must be a finite {'whole ' if whole else ''}number, not {one!r}")
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class Preset:
     blur: float = 0.0  # sigma, in pixels, of a Gaussian over the map; paper: none
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         for name in ("samples", "seeds"):
             low, high = getattr(self, f"background_{name}"), getattr(self, f"foreground_{name}")
             if not 0 <= low < high <= 1:
@@ -75,6 +87,7 @@ class Evidence:
     calibration: float = 1.1  # power of the posteriors that the gains are weighed with: means over crops are too unsure
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         if not 0 <= self.background_samples < self.foreground_samples <= 1:
             low, high = self.background_samples, self.foreground_samples
             raise UserError(f"quantiles must be 0 <= background_samples < foreground_samples <= 1, not {low}, {high}")
@@ -87,6 +100,8 @@ class Evidence:
         ):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"{name} must be in [{low}, {high}], not {getattr(self, name)}")
+        if not 0 < self.uniform_weight < 1:
+            raise UserError(f"uniform_weight must be in (0, 1), not {self.uniform_weight}")
         for name in (
             "grid",
             "power",
@@ -94,7 +109,6 @@ class Evidence:
             "bins",
             "mass_power",
             "evidence_clip",
-            "uniform_weight",
             "calibration",
         ):
             if not getattr(self, name) > 0:

@@ -128,7 +128,7 @@ def in_unit_range(image: Tensor, name: str, like: Tensor | None) -> Tensor:
 
 def _check(image: Tensor, saliency: Tensor, coverage: Tensor | None) -> tuple[Array, Mask]:
     """The picture as float64 (H, W, 3) in [0, 1] and the coverage as bool (H, W), or a ValueError."""
-    pixels = in_unit_range(image, "image", torch.zeros((), dtype=torch.float64))
+    pixels = in_unit_range(image, "image", torch.zeros((), dtype=torch.float64, device="cpu"))
     if not isinstance(saliency, Tensor):
         raise ValueError(f"saliency must be a tensor, not {type(saliency).__name__}")
     size = image.shape[-2:]
@@ -136,10 +136,10 @@ def _check(image: Tensor, saliency: Tensor, coverage: Tensor | None) -> tuple[Ar
         raise ValueError(f"saliency must be (K, H, W) or (H, W) = {tuple(size)}, not {tuple(saliency.shape)}")
     if not (saliency.min() >= 0 and saliency.max() < torch.inf):
         raise ValueError("saliency must be finite and >= 0")
-    covered = torch.ones(size, dtype=torch.bool) if coverage is None else coverage.cpu()
-    if covered.shape != size or covered.dtype != torch.bool or not covered.any():
+    covered = torch.ones(size, dtype=torch.bool, device="cpu") if coverage is None else coverage
+    if not isinstance(covered, Tensor) or covered.shape != size or covered.dtype != torch.bool or not covered.any():
         raise ValueError(f"coverage must be bool {tuple(size)} with at least one pixel")
-    return pixels.permute(1, 2, 0).contiguous().numpy(), covered.numpy()
+    return pixels.permute(1, 2, 0).contiguous().numpy(), covered.cpu().numpy()
 
 
 def _blur(saliency: Array, covered: Mask, sigma: float) -> Array:

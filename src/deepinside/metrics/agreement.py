@@ -26,7 +26,8 @@ def agreement(maps_a: Tensor, maps_b: Tensor) -> tuple[Tensor, Tensor]:
         shapes = f"{tuple(maps_a.shape)} and {tuple(maps_b.shape)}"
         raise ValueError(f"maps must be (N, h, w) twice, sides from {SMALLEST} pixels, not {shapes}")
     a, b = (torch.stack([_smooth(one) for one in maps]) if len(maps) else maps.double() for maps in (maps_a, maps_b))
-    ranks = torch.tensor([_spearman(x.numpy(), y.numpy()) for x, y in zip(a, b, strict=True)], dtype=torch.float64)
+    correlations = [_spearman(x.numpy(), y.numpy()) for x, y in zip(a, b, strict=True)]
+    ranks = torch.tensor(correlations, dtype=torch.float64, device="cpu")
     if not len(a):
         return ranks, ranks.clone()
     a, b = a.float(), b.float()  # precise enough for SSIM of values in [0, 1], and eight times as fast

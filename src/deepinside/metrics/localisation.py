@@ -51,6 +51,8 @@ def score_guesses(label: int, classes: Tensor, boxes: Tensor, truth: Tensor) -> 
     label; classes int (K,), K <= 5, best first; boxes (K, 4); truth (M, 4), all boxes of the label -> IoU (K,) and bool
     (K,). Without true boxes IoU is 0. ValueError for more than 5 guesses or shapes that do not fit.
     """
+    if not isinstance(classes, Tensor):
+        raise ValueError(f"classes must be a tensor of class indices, not {type(classes).__name__}")
     if len(classes) > MAX_GUESSES:
         raise ValueError(f"at most {MAX_GUESSES} guesses a picture, not {len(classes)}")
     if classes.ndim != 1 or classes.is_floating_point() or len(boxes) != len(classes):
@@ -76,6 +78,8 @@ def score_picture(
     measures of the map. What cannot be told is NaN.
     """
     errors = _errors(classes == label)
+    if not truth.is_floating_point():
+        truth = truth.to(boxes)
     if len(truth) == 0:
         return PictureScore(errors, None)
     rows = [_of_boxes(label, classes, boxes, known_box, truth)]
@@ -91,7 +95,7 @@ def score_picture(
             rows.append(row)
     rows += [{}] * (len(ROWS) - len(rows))
     values = [[row.get(name, torch.nan) for name in MEASURES] for row in rows]
-    return PictureScore(errors, torch.tensor(values, dtype=torch.float64))
+    return PictureScore(errors, torch.tensor(values, dtype=torch.float64, device="cpu"))
 
 
 class LocalisationError(Metric):
@@ -158,7 +162,7 @@ def _of_map(saliency: Tensor, cover: Tensor, point: tuple[float, float], truth: 
 
 def _errors(right: Tensor) -> Tensor:
     """Whether none of the first guesses is right, in the order of ERRORS: bool (K,) -> float64 (5,)."""
-    return torch.tensor([float(not right[:rank].any()) for rank in _RANKS], dtype=torch.float64)
+    return torch.tensor([float(not right[:rank].any()) for rank in _RANKS], dtype=torch.float64, device="cpu")
 
 
 def _shape(plane: Tensor) -> tuple[int, int]:

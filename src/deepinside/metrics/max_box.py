@@ -11,6 +11,7 @@ no box (there it is one in V2), boxes have exact pixel edges (there they are a c
 their picture's shape (there 224 x 224), of which IoU knows nothing.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def threshold_hits(saliency: Tensor, truth: Tensor) -> Tensor:
     """
     values = saliency.detach().cpu().double().numpy()
     low, span = values.min(), np.ptp(values)
-    hits = torch.zeros(len(IOUS), THRESHOLDS, dtype=torch.bool)
+    hits = torch.zeros(len(IOUS), THRESHOLDS, dtype=torch.bool, device="cpu")
     if not span > 0:
         return hits
     # In 256 levels, as there. A constant map has no box at all.
@@ -46,11 +47,12 @@ def threshold_hits(saliency: Tensor, truth: Tensor) -> Tensor:
         # What is above a higher threshold lies within all that is above this one.
         (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
         left, top, levels = left + x0, top + y0, levels[y0:y1, x0:x1]
+    wanted = torch.tensor(IOUS, dtype=torch.float64, device="cpu")
     together = torch.from_numpy(np.concatenate([boxes for boxes, _ in found])).double()
     best = iou(together, truth.double().cpu()).amax(dim=1)
     for t, part in enumerate(best.split([len(boxes) for boxes, _ in found])):
         tried = torch.stack([part[int(found[t][1].argmax())], *[part.max()] * 3])
-        hits[:, t] = tried >= torch.tensor(IOUS, dtype=torch.float64)
+        hits[:, t] = tried >= wanted
     return hits
 
 
@@ -59,10 +61,11 @@ def centre_hits(truth: Tensor, size: tuple[int, int]) -> Tensor:
 
     truth (M, 4), M > 0, in pixels of a picture of `size` (height, width).
     """
-    fractions = torch.arange(1, THRESHOLDS + 1, dtype=torch.float64)[:, None] / THRESHOLDS
-    sides = torch.tensor([size[1], size[0]], dtype=torch.float64)
+    double = partial(torch.tensor, dtype=torch.float64, device="cpu")
+    fractions = double(range(1, THRESHOLDS + 1))[:, None] / THRESHOLDS
+    sides = double([size[1], size[0]])
     centred = torch.cat([(1 - fractions) / 2 * sides, (1 + fractions) / 2 * sides], dim=1)
-    return iou(centred, truth.double().cpu()).amax(dim=1) >= torch.tensor(IOUS, dtype=torch.float64)[:, None]
+    return iou(centred, truth.double().cpu()).amax(dim=1) >= double(IOUS)[:, None]
 
 
 def best_thresholds(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
