@@ -62,7 +62,8 @@ class Question:
         seeded, preset = isinstance(self.numbers, Preset), self.preset
         if self.blur and not seeded:
             raise UserError(
-                f"localisation.blur={float(self.blur):g}: preset '{preset}' blurs its own maps and needs localisation.blur=0"
+                f"localisation.blur={float(self.blur):g}: preset '{preset}' blurs its own maps and needs "
+                "localisation.blur=0"
             )
         if self.repeat_classes and seeded:
             raise UserError(
