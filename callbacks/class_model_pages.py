@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from PIL import Image
 from rich.table import Table
 
-from callbacks.class_model_store import Found, Mean
+from callbacks.class_model_store import Found, Judgement, Mean
 from callbacks.film_strips import slug
 from callbacks.gathering import show_picture, writers
 from deepinside.plots import draw_class_model, draw_strip, draw_traces
@@ -111,3 +111,20 @@ def _numbers(line: dict[str, Any], prefix: str) -> dict[str, str]:
 def _markdown(results: Sequence[dict[str, Any]]) -> str:
     cells = [_cells(line) for line in results]
     return markdown_table(list(cells[0]), [list(line.values()) for line in cells])
+
+
+def row(found: Found, name: str, judged: dict[tuple[int, str], Judgement]) -> dict[str, Any]:
+    """What metrics.json says of a class."""
+    line = {
+        "class_index": found.index,
+        "class": name,
+        "objective": found.objective,
+        "score": found.score,
+        "posterior": found.posterior,
+        "norm": found.norm,
+        "no_gradient": found.shut,
+        "steps": found.traces.shape[1],
+    }
+    if judgement := judged.get((found.index, found.objective)):
+        line |= {"judge_posterior": judgement.posterior, "judge_rank": judgement.rank}
+    return line

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.class_model_growth import add_column, keep_last, last_found
-from callbacks.class_model_pages import show_class_models
+from callbacks.class_model_pages import row, show_class_models
 from callbacks.class_model_store import (
     Found,
     Judgement,
@@ -232,20 +232,3 @@ class ClassModels(Monitor):
         for line, other in zip(self.results, compared, strict=False):
             line["compared"] = {k: v for k, v in row(other, "", judged).items() if k not in ("class", "class_index")}
         return ordered, compared
-
-
-def row(found: Found, name: str, judged: dict[tuple[int, str], Judgement]) -> dict[str, Any]:
-    """What metrics.json says of a class."""
-    line = {
-        "class_index": found.index,
-        "class": name,
-        "objective": found.objective,
-        "score": found.score,
-        "posterior": found.posterior,
-        "norm": found.norm,
-        "no_gradient": found.shut,
-        "steps": found.traces.shape[1],
-    }
-    if judgement := judged.get((found.index, found.objective)):
-        line |= {"judge_posterior": judgement.posterior, "judge_rank": judgement.rank}
-    return line
