@@ -26,6 +26,8 @@ def box(*edges: float) -> torch.Tensor:
         (box(45, 45, 55, 58), ONE, "too_small"),  # 130 of 400 pixels
         (box(45, 45, 55, 55), ONE, "too_small"),  # a quarter
         (box(45, 45, 55, 54), ONE, "a_part"),  # less
+        (box(38, 45, 48, 55), ONE, "too_small"),  # exactly 80% of it lies inside
+        (box(37, 45, 47, 55), ONE, "shifted"),  # 70%
         (box(52, 40, 72, 60), ONE, "shifted"),  # IoU 8/32
         (box(57, 40, 77, 60), ONE, "wrong_instance"),  # IoU 3/37 < 0.1
         (box(55, 40, 90, 60), ONE, "shifted"),  # IoU exactly 1/10

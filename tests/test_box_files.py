@@ -50,6 +50,12 @@ def test_a_folder_of_xmls(tmp_path: Path, inside: str) -> None:
     assert summary(read_boxes(tmp_path / inside)) == expected()
 
 
+def test_xmls_come_by_name_whatever_their_folders(tmp_path: Path) -> None:
+    for folder, name in (("b", "1"), ("a", "2"), ("a/c", "0")):
+        trees.write_xml(tmp_path / folder / f"{name}.xml", [(TENCH, (0, 0, 3, 3))])
+    assert [p.name for p in read_boxes(tmp_path)] == ["0", "1", "2"]
+
+
 def test_the_solution_csv_knows_no_sizes(tmp_path: Path) -> None:
     table = trees.write_csv(tmp_path / "LOC_val_solution.csv", trees.VAL)
     assert summary(read_boxes(table)) == summary(read_boxes(tmp_path)) == expected(size=None)
@@ -400,7 +406,7 @@ def test_spaces_after_commas_and_empty_last_lines_do_no_harm(tmp_path: Path) -> 
     first = trees.write(tmp_path / "d.txt", "0 0 0 0 0 1 1 1 2 2\n")  # left out, it would move the others up
     with pytest.raises(UserError, match=r"d.txt, line 1: no class has the number 0"):
         read_predictions(first, ["a"], WNIDS, "wnid")
-    lines = trees.write(tmp_path / "a.txt", "1 1 1 2 2\n\n\n")
+    lines = trees.write(tmp_path / "a.txt", "1 1 1 2 2\n\n \n")
     assert list(read_predictions(lines, ["a"], WNIDS, "wnid")) == ["a"]
     assert list(read_predictions(lines, ["a", "b", "c"], WNIDS, "wnid")) == ["a", "b", "c"]
 

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from PIL import Image
 from torch import Tensor, nn
 
-from callbacks import ClassModels, Localisation, SaliencyMaps
+from callbacks import ClassModels, Localisation, SaliencyMaps, localisation
 from callbacks.film_strips import Looks, slug
 from callbacks.gathering import spread
 from callbacks.kept import keep_files
@@ -26,7 +26,7 @@ from deepinside.data.shapes import Shapes
 from deepinside.data.source import check_readable
 from deepinside.data.views import UNREADABLE, WholePicture
 from deepinside.errors import UserError
-from deepinside.metrics import ERRORS
+from deepinside.metrics import ERRORS, score_picture
 from deepinside.models.convnet import ConvNet, Preprocessing
 from deepinside.predictions import read_predictions
 from deepinside.records import FILE, PictureRecord, read_records
@@ -266,6 +266,25 @@ def test_localisation_measures_all_at_test(tmp_path: Path) -> None:
     assert sum(kinds.values()) == 9
     assert {page.name for page in (tmp_path / "gallery").iterdir()} == {f"{kind}_1.png" for kind in kinds}
     _files_say_the_same(watcher, tmp_path)
+
+
+def test_each_look_is_measured_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, told = torch.tensor([[2.0, 2, 8, 8]]), []
+    boxes = iter((truth[0], torch.tensor([0.0, 0, 1, 1])))
+
+    def found(*_: object) -> SimpleNamespace:
+        box = next(boxes)
+        return SimpleNamespace(score=score_picture(0, torch.tensor([0]), box[None], box, truth, (10, 10)))
+
+    monkeypatch.setattr(localisation, "convnet_of", lambda *_: SimpleNamespace(classes=None))
+    monkeypatch.setattr(localisation, "look_at", lambda *_: None)
+    monkeypatch.setattr(localisation, "localise", found)
+    monkeypatch.setattr(localisation, "log_numbers", lambda _, numbers: told.append(numbers))
+    watcher, module = Localisation(), SimpleNamespace(device=torch.device("cpu"))
+    watcher.fixed = [WholePicture(torch.zeros(3, 10, 10, dtype=torch.uint8), 0, truth, (10, 10), "a", 0)]
+    for _ in range(2):
+        watcher.look(None, module)  # type: ignore[arg-type]
+    assert [numbers["localisation/gt_known_accuracy"] for numbers in told] == [1.0, 0.0]
 
 
 def _files_say_the_same(watcher: Localisation, folder: Path) -> None:

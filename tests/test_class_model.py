@@ -13,6 +13,7 @@ from torchvision import models as zoo
 from deepinside.class_model import (
     PRESETS,
     Fourier,
+    Numbers,
     Pixels,
     Transform,
     blur,
@@ -327,6 +328,14 @@ def test_frames_run_from_the_zero_image_to_the_result() -> None:
     assert sum(classes * steps for classes, steps in told) == 30
 
 
+def test_a_start_that_is_shrunk_is_averaged() -> None:
+    """Every fourth column is 40: shrunk to a quarter, all are 10."""
+    start = torch.zeros(1, 3, 24, 24)
+    start[..., ::4] = 40
+    found = optimise_class_models(Linear(), torch.tensor([1]), (6, 6), MEAN, start=start, steps=1, frames=2)
+    torch.testing.assert_close(found.frames[0, 0, ..., 1:-1], torch.full((3, 6, 4), 10.0))
+
+
 def test_model_is_left_as_it_was_under_inference_mode() -> None:
     model = small_net().train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -392,6 +401,12 @@ def test_presets() -> None:
     plain = PRESETS["paper"]
     assert (plain.jitter, plain.tv, plain.blur, plain.scale, plain.rotate, plain.octaves) == (0, 0, 0, 0, 0, 1)
     assert plain.objective == "score"
+    both = {"ramp": 0.5, "tolerance": 0.01, "patience": 30, "optimiser": "adam"}
+    assert plain == Numbers(**both, parameterisation="pixels", lam=1e-5, lr=1.0, steps=200)
+    coarse = {"parameterisation": "fourier", "lam": 1e-7, "lr": 7.0, "steps": 150}
+    assert PRESETS["fourier"] == Numbers(**both, **coarse, decay=1.6)
+    beyond = {"parameterisation": "fourier", "lam": 1e-6, "tv": 1e-4, "jitter": 8, "scale": 0.2, "rotate": 10.0}
+    assert PRESETS["natural"] == Numbers(**both, **beyond, decay=1.0, lr=3.0, steps=160)
     assert preset("paper")["transform"] is None
     assert preset("paper", steps=7)["steps"] == 7
     for wrong in (
@@ -455,6 +470,15 @@ def test_display_lets_few_outliers_go_beyond_black_and_white(sign: int) -> None:
     shown = class_model_picture(image, (0.5, 0.5, 0.5))
     assert shown[1].unique().tolist() == [round(127.5 + sign * 110)]
     assert shown[0, 0, :20].unique().tolist() == [255 if sign > 0 else 0]
+
+
+def test_display_goes_by_values_that_more_than_one_of_200_reach() -> None:
+    """40 of 4800 values are far above the others."""
+    image = torch.ones(3, 40, 40)
+    image[0, 0] = 1000
+    shown = class_model_picture(image, (0.5, 0.5, 0.5))
+    assert shown[0, 0].unique().tolist() == [round(127.5 + 110)]
+    assert shown[1].unique().tolist() == [128]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,13 @@ class TestStatistics:
         assert low < mean < high
         assert high - low > 0.1
 
+    def test_intervals_of_few_graded_pictures_reach_below_zero(self) -> None:
+        """-0.2, -0.3 and -0.4: mean -0.3, t s / sqrt(3) = 4.3027 * 0.1 / sqrt(3) = 0.24842."""
+        first, this = np.array([[0.5, 0.6, 0.7]]), np.array([[0.3, 0.3, 0.3]])
+        [found] = paired_differences(first, this, [False])
+        assert (found.difference, found.low, found.high) == pytest.approx((-0.3, -0.54842, -0.05158), abs=1e-5)
+        assert mean_interval((this - first)[0]) == pytest.approx((-0.3, -0.54842, -0.05158), abs=1e-5)
+
     def test_the_interval_is_the_binomials(self) -> None:
         [found] = paired_differences(*hits(0, 120, 280, 0), [False])
         spread = 1.96 * np.sqrt(0.3 * 0.7 / 400)

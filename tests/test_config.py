@@ -294,6 +294,8 @@ def test_a_preset_that_is_asked_for_leaves_the_runs_blur(
 def test_files_may_hold_what_another_task_heeds(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("class_models: {lam: 3}\n")
     check_heeded("saliency", [f"config={tmp_path / 'mine.yaml'}", "images=x", "trainer.accelerator=cpu"])
+    with pytest.raises(UserError, match=r"class_models\.lam has no effect on task=saliency; "):
+        check_heeded("saliency", [f"config={tmp_path / 'mine.yaml'}", "images=x", "class_models.lam=3"])
 
 
 def test_a_folder_of_pictures_is_not_passed_over_for_shapes() -> None:

@@ -40,6 +40,11 @@ def test_evidence_by_hand() -> None:
     assert evidence(np.ones((6, 8)), np.ones((6, 8)), replace(NUMBERS, rim=1.0)) == pytest.approx(np.ones((6, 8)))
 
 
+def test_weights_of_the_preset_are_those_that_its_results_were_measured_with() -> None:
+    assert (NUMBERS.confidence, NUMBERS.mass_share, NUMBERS.calibration) == (0.2, 0.25, 1.1)
+    assert (NUMBERS.spacing, NUMBERS.further_levels) == (0.1875, (2.5, 5.0, 1.5))
+
+
 def test_uncovered_cells_are_neutral() -> None:
     weight = np.ones((6, 8))
     weight[:, :3] = 0
@@ -299,6 +304,18 @@ def test_the_mask_and_the_map_are_the_own_classes_and_hold_no_more_memory_than_t
     assert not torch.equal(own.mask, first.mask)
     assert own.saliency.untyped_storage().nbytes() == 4 * own.saliency.numel()
     assert own.mask.untyped_storage().nbytes() == own.mask.numel()
+
+
+def test_the_first_class_has_its_own_map_where_it_is_guessed_last() -> None:
+    """Red and green exchanged, class 0 sees what class 1 saw."""
+    frame, crops = patch(256, 320)[0], ten_crops(256, 320, 224)
+    frame[1, 32:64, 32:64] = 255
+    exchanged = frame[[1, 0, 2]]
+    found, expected = locate(Reds(), exchanged, crops, 0, guesses=2), locate(Reds(), frame, crops, 1, guesses=2)
+    assert found.classes.tolist() == [1, 0]
+    torch.testing.assert_close(found.saliency, expected.saliency)
+    assert torch.equal(found.box, found.boxes[1])
+    assert torch.equal(found.mask, object_box(exchanged, found.saliency)[0])
 
 
 def test_cuts_heed_the_coverage_and_the_seeds_that_are_told_the_blur_too() -> None:

@@ -400,6 +400,8 @@ def test_nets_of_another_precision(tmp_path: Path, precision: str) -> None:
         ({"boxes": torch.tensor([[4.0, 4.0, 20.0, 24.0]] * 12)}, r"each a tensor \(M, 4\)"),
         ({"boxes": [torch.tensor([[4.0, 4.0, 20.0, 44.0]])] * 12}, r"boxes\[0\] reaches out of its picture, 32 wide"),
         ({"boxes": [torch.tensor([[-4.0, 4.0, 20.0, 24.0]])] * 12}, "reaches out of its picture"),
+        ({"boxes": [torch.tensor([[-1.5, 4.0, 20.0, 24.0]])] * 12}, "reaches out of its picture"),
+        ({"boxes": [torch.tensor([[4.0, 4.0, 33.5, 24.0]])] * 12}, "reaches out of its picture"),
         ({"boxes": [torch.tensor([[0.1, 0.1, 0.8, 0.8]])] * 12}, "boxes are in pixels, not in shares"),
     ],
 )
@@ -410,6 +412,10 @@ def test_pictures_that_make_no_sense(changes: dict[str, Any], words: str) -> Non
 
 def test_a_box_for_each_picture_may_be_one_tensor() -> None:
     assert pictures(boxes=torch.tensor([[[4.0, 4.0, 20.0, 24.0]]] * 12)).picture(3).boxes.tolist() == [[4, 4, 20, 24]]
+
+
+def test_rounded_edges_may_lie_a_pixel_outside() -> None:
+    assert len(pictures(boxes=[torch.tensor([[-1.0, -1.0, 33.0, 33.0]])] * 12)) == 12
 
 
 def test_a_box_may_be_one_pixel_but_not_a_share() -> None:

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from callbacks import outcomes
 from callbacks.outcomes import known_box, look_at, measure
 from deepinside.attribution.crops import ten_crops
 from deepinside.boxes import scale_boxes, to_whole_pixels
@@ -17,7 +19,7 @@ from deepinside.data.ilsvrc import ILSVRC
 from deepinside.data.picture import Classes
 from deepinside.data.transforms import resize_whole
 from deepinside.data.views import WholePicture
-from deepinside.localisation.locate import locate
+from deepinside.localisation.locate import Located, find_boxes, locate
 from deepinside.models.convnet import ConvNet, Preprocessing
 
 from . import trees
@@ -95,6 +97,20 @@ def test_what_is_scored_and_written_is_in_whole_pixels_of_the_original_picture()
     bare = measure(classes, unboxed, look_at(convnet, unboxed, settings), settings)
     assert bare.record is not None
     assert [(guess.iou, guess.right) for guess in bare.record.guesses] == [(None, None)] * 2
+
+
+def test_the_error_of_the_known_class_is_that_of_its_own_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    def astray(*arguments: Any) -> Located:
+        return replace(find_boxes(*arguments), boxes=torch.tensor([[0.0, 0, 9, 9]] * 2))
+
+    preprocessing, classes = Preprocessing((0.0,) * 3, (1.0,) * 3, 256, 224), Classes(("n0", "n1"), ("zero", "one"))
+    convnet, settings = ConvNet("red", Redness(), preprocessing, classes, ()).eval(), LocalisationConfig()
+    frame = torch.tensor(GROUND, dtype=torch.uint8).view(3, 1, 1).repeat(1, 256, 300)
+    frame[:, 31:170, 150:263] = torch.tensor(OBJECT, dtype=torch.uint8).view(3, 1, 1)
+    picture = WholePicture(frame, 0, torch.tensor([[150.0, 31, 263, 170]]), (256, 300), "a", 0)
+    monkeypatch.setattr(outcomes, "find_boxes", astray)
+    found = measure(classes, picture, look_at(convnet, picture, settings), settings)
+    assert (found.first_guess, found.class_known) == ("wrong_instance", "right")
 
 
 def test_the_map_lies_where_the_rectangle_lies(tmp_path: Path) -> None:

@@ -50,6 +50,24 @@ def test_saliency_of_a_linear_scorer_is_its_weight() -> None:
     torch.testing.assert_close(maps, model.weight.detach().abs().amax(1)[classes], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16])
+def test_scores_of_low_precision_are_gone_on_with_in_full(autocast: torch.dtype | None) -> None:
+    """P_c is 1 / (1 + exp(-d)) of float32's d, whatever the net computes in."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    net, images = (net, torch.rand(1, 3, 2, 2)) if autocast else (net.bfloat16(), torch.rand(1, 3, 2, 2).bfloat16())
+    with gradients_on(net) as bare:
+        graph = ScoreGraph(bare, images, autocast=autocast)
+        chances: list[Tensor] = []
+
+        def chance(scores: Tensor, classes: Tensor) -> Tensor:
+            chances.append(scores.detach())
+            return scores.softmax(1)[:, 1]
+
+        found = graph.gradients(torch.tensor([[1]]), chance)
+    assert graph.scores.dtype == chances[0].dtype == torch.float32
+    assert found.dtype == images.dtype
+
+
 def test_saliency_equals_central_differences() -> None:
     model, images = small_net().eval(), pictures(1)
     step, expected = 1e-6, torch.zeros(3, 8, 8, dtype=torch.float64)
@@ -217,6 +235,7 @@ def test_square_crops_stay_in_the_central_square_and_dense_ones_cover_all() -> N
     assert not square[:, 15:].any()
     assert dense.all()
     assert {c.left for c in dense_crops(10, 20, 6, stride=5)} == {0, 5, 9, 14}
+    assert {c.left for c in dense_crops(64, 100, 64)} == {0, 12, 24, 36}, "a quarter of the side, 16, at most"
 
 
 @pytest.mark.parametrize("method", ["gradient", "gradient_x_input"])
@@ -294,6 +313,15 @@ def test_crops_take_every_method(method: str) -> None:
     found = crop_saliency(model, image, one_crop(8, 8, 8), lambda scores: scores[0].topk(2).indices, method)
     torch.testing.assert_close(found.maps[None], saliency(model, image[None], found.classes[None], method))
     assert found.classes.tolist() == model.eval()(image[None])[0].topk(2).indices.tolist()
+
+
+def test_a_picture_with_gradients_leaves_none_in_its_map() -> None:
+    image = pictures(1, 10)[0].requires_grad_()
+    found = crop_saliency(
+        small_net_at(8), image, ten_crops(10, 10, 8), lambda scores: torch.tensor([1]), "gradient_x_input"
+    )
+    assert not found.maps.requires_grad
+    assert image.grad is None
 
 
 def test_classes_are_chosen_in_full_precision() -> None:

@@ -223,6 +223,18 @@ def test_torchvision_tree_with_csv_and_mapping(tmp_path: Path) -> None:
     assert boxes(data) == [BOXES[2], BOXES[0], BOXES[1]]
 
 
+def test_an_empty_folder_of_annotations_and_rows_without_boxes_are_no_boxes(tmp_path: Path) -> None:
+    trees.torchvision_tree(tmp_path)
+    (tmp_path / "Annotations/CLS-LOC/val").mkdir(parents=True)
+    assert not ILSVRC(tmp_path, "val").has_boxes
+    trees.write_csv(tmp_path / "LOC_val_solution.csv", {image: [] for image in trees.VAL})
+    assert not ILSVRC(tmp_path, "val").has_boxes
+    trees.write_csv(tmp_path / "LOC_val_solution.csv", trees.VAL)
+    data = ILSVRC(tmp_path, "val")
+    assert data.has_boxes
+    assert boxes(data) == [BOXES[2], BOXES[0], BOXES[1]]
+
+
 def test_classes_of_a_tree_with_validation_only(tmp_path: Path) -> None:
     shutil.rmtree(trees.torchvision_tree(tmp_path) / "train")
     shutil.rmtree(tmp_path / "val" / CHIHUAHUA)
@@ -394,6 +406,7 @@ def test_boxes_beyond_the_picture_are_clipped_or_left_out() -> None:
     assert fit_boxes(given, (20, 20), (20, 20)).tolist() == [[0, 2, 10, 20], [3, 4, 5, 6]]
     assert fit_boxes(given[1:2], (20, 20), (20, 20)).shape == (0, 4)
     assert fit_boxes([], (20, 20), (20, 20)).shape == (0, 4)
+    assert fit_boxes(given[2:], (0, 20), (40, 10)).tolist() == [[3, 4, 5, 6]], "half a size is none"
 
 
 def test_imagenet_wnids() -> None:

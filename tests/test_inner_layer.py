@@ -159,6 +159,13 @@ def test_a_full_layer_on_the_map_looks_at_many_places_too(head: nn.Module, layer
         assert InnerGraph(bare, torch.rand(1, 3, 64, 64, dtype=torch.float64), (16,)).layers == [layer]
 
 
+def test_a_map_nearer_to_the_next_stride_is_not_one_of_this() -> None:
+    """Of 64 rows 8, and then 5: stride 12.8, in octaves nearer to 16 than to 8."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(4, 4, 4), nn.Conv2d(4, 3, 3), nn.AdaptiveAvgPool2d(1))
+    with gradients_on(nn.Sequential(net, nn.Flatten())) as bare:
+        assert InnerGraph(bare, torch.rand(1, 3, 64, 64), (8, 16)).layers == ["0.0", "0.1"]
+
+
 def test_it_works_under_inference_mode_and_leaves_the_picture_alone() -> None:
     net, images = small_net(), torch.rand(1, 3, 32, 32, dtype=torch.float64)
     with gradients_on(net) as bare:

@@ -105,6 +105,18 @@ def test_means_over_pictures() -> None:
     assert result["classification"] == {"top1_error": 0.5, **{f"top{k}_error": 0.25 for k in range(2, 6)}}
 
 
+@pytest.mark.parametrize(
+    ("columns", "right"),
+    [(5, [0, 0, 0]), (6, [1, 0, 0]), (9, [1, 0, 0]), (10, [1, 1, 0]), (13, [1, 1, 0]), (14, [1, 1, 1])],
+)
+def test_known_boxes_are_right_from_each_level_on(columns: int, right: list[int]) -> None:
+    """Of 20 columns 6 are an IoU of 0.3 and 14 one of 0.7 to the last bit; in float32 that is less than 0.7."""
+    metric, truth, box = LocalisationError(), torch.tensor([[0.0, 0, 20, 20]]), torch.tensor([0.0, 0, columns, 20])
+    metric.update(score_picture(LABEL, torch.tensor([LABEL]), box[None], box, truth, SIZE))
+    levels = ("gt_known_accuracy_30", "gt_known_accuracy", "gt_known_accuracy_70")
+    assert [rows(metric)[name] for name in levels] == right
+
+
 def test_trivial_boxes_are_scored_with_the_same_classes() -> None:
     metric = LocalisationError()
     middle = torch.tensor([[14.0, 14.0, 86.0, 70.0]])

@@ -178,6 +178,15 @@ def test_strided_convolution_by_hand() -> None:
     assert deconvnet(net, images, torch.tensor([0])).flatten().tolist() == [3, -6, 0, 0, 0, 0]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_the_odd_column_of_same_padding_lies_behind() -> None:
+    """Kernel (1, -2) on 3 pixels and a zero: y = (x0 - 2 x1, x1 - 2 x2, x2), of which 3, 5 and 7 come back."""
+    net = nn.Sequential(nn.Conv2d(1, 1, (1, 2), padding="same", bias=False), nn.Flatten(), nn.Linear(3, 1))
+    net[0].weight.data.copy_(torch.tensor([1.0, -2.0]).view(1, 1, 1, 2))
+    net[2].weight.data.copy_(torch.tensor([[3.0, 5, 7]]))
+    assert deconvnet(net, torch.ones(1, 1, 1, 3), torch.tensor([0])).flatten().tolist() == [3, -1, -3]
+
+
 class TwoPaths(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -206,6 +215,25 @@ def test_nets_that_are_no_chain_are_refused_by_the_explicit_pass() -> None:
         deconvnet(batch, images[..., :2, :2], torch.tensor([0]))
     with pytest.raises(ValueError, match="class indices"):
         deconvnet(odd_net(), torch.rand(1, 3, 61, 61), torch.tensor([4]))
+
+
+@pytest.mark.parametrize(("way", "named"), [("past", "sub"), ("aside", "conv2d")])
+def test_a_way_past_or_aside_of_known_layers_is_no_chain(way: str, named: str) -> None:
+    class Forked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.aside = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+            self.full = nn.Linear(48, 2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            found = self.stem(images)
+            if way == "aside":
+                self.aside(found)
+            scores: Tensor = self.full((found - images if way == "past" else found).flatten(1))
+            return scores
+
+    with pytest.raises(UserError, match=rf"needs a chain of layers, and \w+ \({named}\) joins or branches"):
+        deconvnet(Forked(), torch.rand(1, 3, 4, 4), torch.tensor([0]))
 
 
 def by_kind(layers: list[LayerRelation], kind: str) -> list[LayerRelation]:
@@ -240,6 +268,26 @@ def test_gates_that_disagree_are_counted_by_hand() -> None:
     (relu,) = by_kind(rows, "ReLU")
     assert (relu.layer, relu.gates, relu.disagreement) == ("1", 3, pytest.approx(2 / 3))
     assert relu.difference == 1.0  # (2, 3, 0, 0) against (2, 0, -4, 0): 4 off, of 4
+
+
+def test_gates_are_those_of_before_what_is_changed_in_place_later() -> None:
+    class Residual(nn.Module):
+        def __init__(self, in_place: bool) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.stem, self.in_place = nn.Conv2d(3, 4, 3), in_place
+
+        def forward(self, images: Tensor) -> Tensor:
+            found = self.stem(images)
+            opened = F.relu(found)
+            found = found.sub_(9) if self.in_place else found - 9
+            return (opened * opened.new_tensor([2.0, -1, 3, -2]).view(4, 1, 1) + found).mean((2, 3))
+
+    images = torch.rand(2, 3, 8, 8)
+    [row], [expected] = (by_kind(relation(Residual(one), images, CLASSES), "ReLU") for one in (True, False))
+    assert row == expected
+    assert row.disagreement is not None
+    assert 0 < row.disagreement < 1
 
 
 @pytest.mark.parametrize("name", ["resnet18", "googlenet"])

@@ -215,6 +215,13 @@ def test_smooth_activations_are_named(smooth: nn.Module) -> None:
         reconstruct(net, torch.rand(1, 3, 2, 2), "guided")
 
 
+def test_three_names_are_all_and_of_four_the_last_is_counted() -> None:
+    layers = [nn.Flatten(), nn.GELU(), nn.SiLU(), nn.Tanh(), nn.Mish()]
+    for count, names in ((4, r"1 \(gelu\), 2 \(silu\), 3 \(tanh\);"), (5, r"1 .*, 3 \(tanh\) and 1 more;")):
+        with pytest.raises(UserError, match=f"smooth activations: {names} method=gradient"):
+            reconstruct(nn.Sequential(*layers[:count]), torch.rand(1, 3, 2, 2), "guided")
+
+
 def squares_below_one(h: Tensor) -> Tensor:
     h = h * 1
     h[:, :1].pow_(2)
@@ -328,6 +335,22 @@ def test_a_clamp_of_the_picture_is_no_activation() -> None:
     for rule in RULES:  # its R = (-1, .) would not pass a rectifier of the DeconvNet
         assert torch.equal(reconstruct(clamped, images, rule), reconstruct(net, images, rule))
     assert len(relu_coverage(clamped, images).activations) == 1
+
+
+def test_questions_about_a_number_or_the_picture_are_no_activations() -> None:
+    class Careful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.full = nn.Linear(12, 2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            found = self.full(images.flatten(1)).relu()
+            if bool((images < 0).any()) or bool(found.sum() > 1e9):
+                raise RuntimeError("not as expected")
+            return found
+
+    coverage = relu_coverage(Careful(), torch.rand(2, 3, 2, 2))
+    assert [(a.function, a.kind) for a in coverage.activations] == [("relu", "rectifier")]
 
 
 def test_checkpoints_are_refused() -> None:

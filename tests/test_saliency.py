@@ -192,6 +192,33 @@ def test_one_picture_too_large_is_told() -> None:
         saliency(Full(), pictures(4), torch.zeros(4, dtype=torch.int64))
 
 
+def test_what_a_net_raises_is_raised_at_once() -> None:
+    class Broken(nn.Module):
+        calls = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += 1
+            raise RuntimeError("broken")
+
+    model = Broken()
+    with pytest.raises(RuntimeError, match="broken"):
+        saliency(model, pictures(1), torch.zeros(1, dtype=torch.int64))
+    assert model.calls == 1, "another memory layout would be no cure"
+
+
+def test_a_whole_number_among_the_weights_is_no_precision() -> None:
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps, self.net = nn.Parameter(torch.tensor(7), requires_grad=False), net()
+
+        def forward(self, images: Tensor) -> Tensor:
+            scores: Tensor = self.net(images)
+            return scores
+
+    assert torch.equal(saliency(Counted(), IMAGES, CLASSES), saliency(net(), IMAGES, CLASSES))
+
+
 def test_a_large_job_finds_the_fastest_way_on_its_own_pictures() -> None:
     """No picture is passed twice but by `repeated`, and the process remembers what won."""
     model, images, classes = net(), pictures(22), torch.arange(44).view(22, 2) % 5

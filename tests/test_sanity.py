@@ -346,6 +346,15 @@ def test_layers_of_one_shape_get_weights_of_their_own() -> None:
     assert not torch.equal(net[0].weight, net[1].weight)
 
 
+def test_a_net_made_from_a_small_seed_does_not_get_its_own_weights_back() -> None:
+    """Nor those in another order."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        made = nn.Sequential(nn.Linear(4, 4))
+        [net] = randomised_nets(made, [["0"]], seed)
+        assert not torch.equal(net[0].weight.flatten().sort().values, made[0].weight.flatten().sort().values)
+
+
 def test_a_look_at_a_weights_type_is_no_use_of_its_layer() -> None:
     class Looks(nn.Module):
         def __init__(self) -> None:

@@ -364,8 +364,9 @@ def test_presets_have_the_published_numbers() -> None:
     quantiles = {"foreground_samples": 0.95, "background_samples": 0.3}
     paper = {"foreground_seeds": 0.95, "background_seeds": 0.3, "uniform_weight": 0.0, "neighbours": 8}
     vgg = {"foreground_seeds": 0.995, "background_seeds": 0.005, "uniform_weight": 0.05, "neighbours": 4}
-    assert find_preset("paper") == Preset(**quantiles, **paper, strength=50.0, beta_factor=2.0, components=5)
-    assert find_preset("vgg") == Preset(**quantiles, **vgg, strength=150.0, beta_factor=0.5, components=5)
+    both = {"components": 5, "data_clip": 100.0, "energy_scale": 50, "blur": 0.0}
+    assert find_preset("paper") == Preset(**quantiles, **paper, **both, strength=50.0, beta_factor=2.0)
+    assert find_preset("vgg") == Preset(**quantiles, **vgg, **both, strength=150.0, beta_factor=0.5)
 
 
 def test_presets_name_what_is_wrong() -> None:

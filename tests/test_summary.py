@@ -90,6 +90,12 @@ def test_few_pictures_that_one_alone_has_right_are_no_certainty(lost: int, clear
     assert back == pytest.approx((-high, -low))
 
 
+def test_ten_pictures_that_one_alone_has_right_are_enough() -> None:
+    pairs = np.stack([np.ones(40), np.arange(40) >= 10], axis=1)
+    found = draws(pairs[:, 0] - pairs[:, 1])
+    assert interval(found, pairs, least=-1) == tuple(np.quantile(found, [0.025, 0.975]))
+
+
 def test_few_values_have_students_interval() -> None:
     values = np.array([0.2, 0.5, 0.6])
     half = 4.3027 * values.std(ddof=1) / np.sqrt(3)
@@ -99,6 +105,15 @@ def test_few_values_have_students_interval() -> None:
     assert interval(draws(values), values - 0.3, least=-1)[0] == pytest.approx(values.mean() - 0.3 - half, rel=1e-4)
     assert interval(draws(values[:1]), values[:1]) == (0, 1)
     assert interval(draws(values[:1]), values[:1], least=-1) == (-1, 1)
+
+
+def test_of_thirty_values_the_bootstrap_is_believed() -> None:
+    values = np.random.default_rng(6).random(30)
+    found = draws(values)
+    assert interval(found, values) == tuple(np.quantile(found, [0.025, 0.975]))
+    fewer = values[:29]
+    half = 2.0484 * fewer.std(ddof=1) / np.sqrt(29)
+    assert interval(draws(fewer), fewer) == pytest.approx((fewer.mean() - half, fewer.mean() + half), rel=1e-4)
 
 
 @pytest.mark.parametrize("pictures", [3, 8, 29, 30, 100])
@@ -167,6 +182,12 @@ def test_metrics_json() -> None:
     assert intervals["localisation"]["max_box_acc"] == [low, high], "the same pictures are drawn"
     difference, low, high = intervals["minus_centre_box"]["gt_known_accuracy"]
     assert (difference, low < -0.8 < high < 0) == (-0.8, True)
+
+
+def test_of_three_pictures_a_difference_may_be_any() -> None:
+    """IoU of the method 1, 0, 0, of the centre box 0.6^2 / 0.72^2 each: mean -0.36, t s / sqrt(3) = 1.43."""
+    found = summarise(*measured(3))["intervals"]["minus_centre_box"]["mean_iou"]
+    assert found == pytest.approx([1 / 3 - 0.36 / 0.5184, -1, 1], abs=1e-5)
 
 
 def test_main_numbers_come_first() -> None:
