@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from deepinside.attribution.scores import check_dependence, check_scores
 from deepinside.errors import UserError
 
-NEARLY = 1.15  # how much more one stride of a map (N, h, w, c) may be than the other: rounding alone makes them differ
-
 
 class InnerGraph:
     """One forward pass whose graph is kept from the last activation map at each of `strides`.
@@ -140,14 +138,15 @@ def channel_axis(output: Any, images: Tensor) -> int | None:
     """Where a module's output has its channels: 1 in a map (N, c, h, w), 3 in a map (N, h, w, c), as some transformers
     have it; None where it is no map of images (N, C, H, W).
 
-    A map has about the same stride both ways. Where either reading would do, the more even one is taken, of equals
-    (N, c, h, w).
+    A map has about the same stride both ways. The channels come last only where that reading is right but for rounding,
+    and the other one is not: a map of 24 x 32 x 43 of a picture of 256 x 341 has rows and columns both ways.
     """
     if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != len(images) or not output.requires_grad:
         return None
-    height, width = images.shape[-2:]
-    shapes = {1: output.shape[2:], 3: output.shape[1:3]}
-    uneven = {axis: abs(math.log(height / max(1, h) * max(1, w) / width)) for axis, (h, w) in shapes.items()}
-    if uneven[3] < min(uneven[1], math.log(NEARLY)):
+    shape = images.shape[-1] / images.shape[-2]
+    off = {axis: abs(w - shape * h) for axis, (h, w) in ((1, output.shape[2:]), (3, output.shape[1:3]))}  # columns
+    rounding = 1 + max(1.0, shape)
+    if off[3] <= rounding and off[1] > 2 * rounding:
         return 3
-    return 1 if uneven[1] < math.log(1.5) else None
+    rows, columns = (images.shape[axis] / max(1, output.shape[axis]) for axis in (-2, -1))
+    return 1 if 2 / 3 < rows / columns < 3 / 2 else None
