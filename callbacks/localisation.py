@@ -102,6 +102,7 @@ class Localisation(Monitor):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.outcomes, self.kinds, self.seconds = [], Counter[str](), 0.0
+        self.unread = list[str]()  # names
         total = self._total(trainer)
         self.drawn, self.kept = set(spread(self.settings.pictures, total)), set(spread(self.settings.kept, total))
         self.calls = Calls(self._processes(trainer, pl_module.device, total - len(self._found())))
@@ -110,6 +111,7 @@ class Localisation(Monitor):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         if self.given is None:
+            self.unread += [name for name, _ in batch["unreadable"]]
             self._measure(trainer, convnet_of(pl_module, self.given), batch["pictures"])
 
     def _measure(self, trainer: Trainer, convnet: ConvNet, pictures: Sequence[WholePicture]) -> None:
@@ -143,7 +145,7 @@ class Localisation(Monitor):
         self.calls.close()
         seconds = max(gather([self.seconds]))
         classes = len(convnet_of(pl_module, self.given).classes)
-        new = gather(self.outcomes)
+        new, unread = gather(self.outcomes), gather(self.unread)
         outcomes = sorted([*self._found(), *new], key=lambda outcome: outcome.index)
         if len({outcome.index for outcome in outcomes}) != len(outcomes):
             raise RuntimeError("a picture was evaluated twice: the evaluation sampler must not pad")
@@ -163,10 +165,8 @@ class Localisation(Monitor):
             write_csv(self.folder / "predictions.csv", (row for outcome in outcomes for row in outcome.rows))
             write_records(self.folder / FILE, (outcome.record for outcome in outcomes if outcome.record))
             if self.numbers:
-                found = {outcome.index: outcome.guesses for outcome in outcomes}
-                write_submission(
-                    self.folder / "submission.txt", map(found.get, range(self._total(trainer))), self.numbers
-                )
+                found = {outcome.rows[0]["image"]: outcome.guesses for outcome in outcomes}
+                write_submission(self.folder / "submission.txt", dict.fromkeys(unread) | found, self.numbers)
         draw_outcomes(trainer, self.name, outcomes, self.drawn, self.settings.gallery, self.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
+import analyse
 from deepinside.data.box_files import BoxedPicture, boxed_pictures, read_boxes
 from deepinside.data.devkit import read_blacklist, read_label_ids
 from deepinside.data.ilsvrc import ILSVRC, imagenet_wnids
@@ -218,13 +219,13 @@ def test_predictions_csv_with_empty_columns_in_any_order(tmp_path: Path) -> None
 
 def test_large_and_broken_edges_are_written_in_full(tmp_path: Path) -> None:
     boxes = torch.tensor([[0.25, 0.0, 12345.0, 20000.0]])
-    write_submission(tmp_path / "s.txt", [Guesses((TENCH,), boxes)], NUMBERS)
+    write_submission(tmp_path / "s.txt", {"a": Guesses((TENCH,), boxes)}, NUMBERS)
     assert (tmp_path / "s.txt").read_text() == "449 1.25 1 12345 20000\n"
 
 
 def test_submission_lines_by_hand_and_back(tmp_path: Path) -> None:
     path = tmp_path / "submission.txt"
-    write_submission(path, [guesses()[0], None, guesses()[2]], NUMBERS)
+    write_submission(path, {NAMES[2]: guesses()[2], NAMES[0]: guesses()[0], NAMES[1]: None}, NUMBERS)
     assert path.read_text() == "449 1 1 32 24 1 1 1 20 24\n0 0 0 0 0\n449 1 1 8 8\n"
     kit = trees.write(tmp_path / "map.txt", "".join(f"{w} {n}\n" for w, n in NUMBERS.items()))
     found = read_predictions(path, NAMES, WNIDS, str(kit))
@@ -232,16 +233,55 @@ def test_submission_lines_by_hand_and_back(tmp_path: Path) -> None:
     assert torch.equal(found[NAMES[0]].boxes, guesses()[0].boxes)
 
 
+def test_a_submission_is_sorted_by_name_whatever_the_order_of_the_boxes(tmp_path: Path) -> None:
+    """LOC_val_solution.csv is in no order, class folders are in another one than the pictures' names."""
+    backwards = dict(reversed(trees.VAL.items()))
+    table = trees.write_csv(tmp_path / "LOC_val_solution.csv", backwards)
+    listing = trees.write(tmp_path / "localization.txt", "\n".join(reversed(LOCALIZATION.split("\n"))).strip())
+    write_submission(tmp_path / "s.txt", dict(zip(NAMES, guesses(), strict=True)), NUMBERS)
+    kit = trees.write(tmp_path / "map.txt", "".join(f"{w} {n}\n" for w, n in NUMBERS.items()))
+    for file in (table, listing):
+        names = [picture.name for picture in read_boxes(file)]
+        assert names == NAMES[::-1]
+        assert same(read_predictions(tmp_path / "s.txt", names, WNIDS, str(kit)))
+
+
+def test_blanks_round_what_a_table_tells(tmp_path: Path) -> None:
+    text = "image , rank, wnid , xmin,ymin, xmax,ymax , note\n\n p1 , 1 ,n01440764 , 1 ,2, 30,40 , no\n"
+    (found,) = read_predictions(trees.write(tmp_path / "p.csv", text), ["p1"], WNIDS, None).items()
+    assert found[0] == "p1"
+    assert found[1].ids == (TENCH,)
+    assert found[1].boxes.tolist() == [[1, 2, 31, 41]]
+    boxes = trees.write(tmp_path / "b.csv", f"ImageId, PredictionString \n p1 , {TENCH} 1 2 30 40 \n ,\n")
+    assert summary(read_boxes(boxes)) == [("p1", TENCH, [(1, 2, 31, 41)], None)]
+
+
+def test_true_boxes_of_files_are_not_clipped(tmp_path: Path) -> None:
+    """The kit's own evaluation does not know the pictures' sizes."""
+    beyond = [(TENCH, (10, 10, 32, 23)), (TENCH, (32, 3, 32, 5))]
+    trees.write_xml(tmp_path / "a.xml", beyond)
+    (by_xml,), (by_table,) = read_boxes(tmp_path), read_boxes(trees.write_csv(tmp_path / "b.csv", {"a": beyond}))
+    assert by_xml.boxes.tolist() == by_table.boxes.tolist() == [[10, 10, 33, 24], [32, 3, 33, 6]]
+
+
+def test_lines_without_a_guess_are_counted() -> None:
+    empty = Guesses((), torch.zeros(0, 4))
+    pictures = [BoxedPicture(name, TENCH, torch.tensor([[0.0, 0, 4, 4]]), (24, 32)) for name in "abc"]
+    right = Guesses((TENCH,), torch.tensor([[0.0, 0, 4, 4]]))
+    assert score_guesses_in_files(pictures, {"a": empty, "b": right})["without_guess"] == 2
+
+
 @pytest.mark.parametrize("numbering", ["wnid", "kit"])
 def test_submission_there_and_back_in_both_numberings(tmp_path: Path, numbering: str) -> None:
     source = "wnid" if numbering == "wnid" else str(meta_mat(tmp_path / "meta.mat", NUMBERS))
-    write_submission(tmp_path / "s.txt", guesses(), read_label_ids(source, WNIDS))
+    write_submission(tmp_path / "s.txt", dict(zip(NAMES, guesses(), strict=True)), read_label_ids(source, WNIDS))
     assert same(read_predictions(tmp_path / "s.txt", NAMES, WNIDS, source))
 
 
 def test_the_two_numberings_are_not_interchangeable(tmp_path: Path) -> None:
     """A submission read in the other order names other classes, and nothing can tell: hence no default."""
-    write_submission(tmp_path / "s.txt", guesses(), {TENCH: 152, CHIHUAHUA: 1, TISSUE: 1000})
+    numbers = {TENCH: 152, CHIHUAHUA: 1, TISSUE: 1000}
+    write_submission(tmp_path / "s.txt", dict(zip(NAMES, guesses(), strict=True)), numbers)
     found = read_predictions(tmp_path / "s.txt", NAMES, WNIDS, "wnid")
     assert found[NAMES[0]].ids == (CHIHUAHUA, TENCH)
     with pytest.raises(UserError, match="does not tell how its classes are numbered"):
@@ -508,6 +548,22 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     }.items():
         with pytest.raises(UserError, match=words):
             script.main(list(arguments))
+
+
+def test_numbers_of_classes_that_are_not_imagenets(tmp_path: Path) -> None:
+    """Of classes a, b and c the true boxes have a and c alone: 2 is b, and no box tells that."""
+    names = [f"n9999999{i}" for i in range(3)]
+    trees.write(tmp_path / "tree/LOC_synset_mapping.txt", "".join(f"{name} {name[-1]}\n" for name in names))
+    for image, name in (("p1", names[0]), ("p2", names[2])):
+        trees.save(tmp_path / "tree/val" / name / f"{image}.JPEG")
+        trees.write_xml(tmp_path / "tree/Annotations/CLS-LOC/val" / f"{image}.xml", [(name, (4, 4, 20, 20))])
+    file = trees.write(tmp_path / "s.txt", "2 5 5 21 21 1 5 5 21 21\n2 5 5 21 21\n")
+    scored = ["task=localise", f"predictions={file}", "localisation.label_ids=wnid", f"out={tmp_path / 'o'}"]
+    analyse.main([*scored, "data.name=ilsvrc", f"data.root={tmp_path / 'tree'}"])
+    found = json.loads((tmp_path / "o/metrics.json").read_text())["classification"]
+    assert (found["top1_error"], found["top5_error"]) == (1.0, 0.5)
+    with pytest.raises(UserError, match="label_ids=wnid numbers ImageNet's 1000 classes; true boxes do not tell all"):
+        analyse.main([*scored, f"boxes={tmp_path / 'tree'}"])
 
 
 def test_real_annotations_give_the_figures_of_their_pictures(shared: Path) -> None:

@@ -20,6 +20,7 @@ from deepinside.attribution.crops import CROPS, crop_saliency
 from deepinside.classifier import Classifier, cosine_with_warmup
 from deepinside.config import ClassModelsConfig, DataConfig, LocalisationConfig, OptimConfig, SaliencyConfig
 from deepinside.data.box_files import boxed_pictures
+from deepinside.data.ilsvrc import ILSVRC
 from deepinside.data.module import PictureData
 from deepinside.data.picture import Classes, Picture, UnreadablePicture
 from deepinside.data.shapes import Shapes
@@ -28,9 +29,11 @@ from deepinside.data.views import UNREADABLE, WholePicture
 from deepinside.errors import UserError
 from deepinside.metrics import ERRORS, score_picture
 from deepinside.models.convnet import ConvNet, Preprocessing
-from deepinside.predictions import read_predictions
+from deepinside.predictions import NO_GUESS, read_predictions
 from deepinside.records import FILE, PictureRecord, read_records
 from deepinside.scoring import score_guesses_in_files
+
+from . import trees
 
 TEN = Shapes("val", 0, 1).classes
 
@@ -439,3 +442,29 @@ def test_a_batch_that_leaves_one_value_a_channel_is_told() -> None:
     one = {name: values[:1] for name, values in batch.items()}
     with pytest.raises(UserError, match="mine normalises over the batch, and a batch of 1 of 16x16 pixels leaves one"):
         module.training_step(one, 0)
+
+
+def test_the_submission_is_sorted_by_name(tmp_path: Path) -> None:
+    """Class folders hold the third picture before the first; the second cannot be read."""
+    tree = trees.torchvision_tree(tmp_path / "tree")
+    for name, boxes in trees.VAL.items():
+        trees.write_xml(tree / "Annotations/CLS-LOC/val" / f"{name}.xml", boxes)
+    next(tree.rglob("*_00000002.JPEG")).write_bytes(b"no picture")
+    own = convnet()
+    own.net[5] = nn.Linear(8 * 15 * 15, 3)
+    own.classes = Classes(trees.WNIDS, ("a", "b", "c"))
+    watcher = Localisation(LocalisationConfig(pictures=1, gallery=0, label_ids="wnid"), tmp_path)
+    options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    trainer = Trainer(callbacks=[watcher], enable_progress_bar=False, enable_model_summary=False, **options)
+    source = ILSVRC(tree, "val")
+    assert [source.file(i).stem[-1] for i in range(3)] == ["3", "1", "2"]
+    trainer.test(Classifier(own), PictureData(DataConfig(batch_size=2, workers=0), own, val=source), verbose=False)
+    lines = (tmp_path / "submission.txt").read_text().splitlines()
+    assert [line == NO_GUESS for line in lines] == [False, True, False]
+    names = [source.file(i).stem for i in range(3)]
+    by_table, by_lines = (
+        read_predictions(tmp_path / file, names, trees.WNIDS, "wnid") for file in ("predictions.csv", "submission.txt")
+    )
+    for name in (names[0], names[1]):
+        assert by_lines[name].ids == by_table[name].ids
+        assert torch.equal(by_lines[name].boxes, by_table[name].boxes)

@@ -148,6 +148,14 @@ class TestOverSeeds:
         assert told.tells
         assert "minus: Welch's" in seeds_note(told)
 
+    def test_one_recipe_without_any_deviation(self) -> None:
+        """s^2 / 2 of .1 and .2, 1 degree of freedom: t = 12.706; no warning of lost precision."""
+        told = self.found([0.5, 0.1, 0.5, 0.2], seed=["0", "0", "1", "1"], erase=["0.5", "0.0"] * 2)
+        assert told is not None
+        [difference] = told.measures[0].differences
+        half = student_t.ppf(0.975, 1) * 0.05
+        assert difference.interval == pytest.approx((-0.35 - half, -0.35 + half))
+
     def test_one_run_has_no_deviation_and_no_interval(self) -> None:
         told = self.found([0.1, 0.2, 0.4], seed=["0", "1", "0"], erase=["0.5", "0.5", "0.0"])
         assert told is not None

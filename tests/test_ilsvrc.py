@@ -472,3 +472,10 @@ def test_classes_that_are_links_are_read(tmp_path: Path) -> None:
         data = ILSVRC(part, split)
         assert (data.classes.ids, data.labels) == ((TENCH, TISSUE), labels)
     assert names(ILSVRC(part, "val")) == ["ILSVRC2012_val_00000003", "ILSVRC2012_val_00000002"]
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    listing = trees.official(tmp_path) / "ILSVRC/ImageSets/CLS-LOC/val.txt"
+    expected = ILSVRC(tmp_path, "val").files
+    listing.write_bytes(b"\xef\xbb\xbf" + listing.read_bytes().replace(b"\n", b"\r\n"))
+    assert ILSVRC(tmp_path, "val").files == expected

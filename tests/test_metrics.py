@@ -21,6 +21,13 @@ def add(metric: LocalisationError, classes: list[int], boxes: list[torch.Tensor]
     metric.update(score_picture(LABEL, torch.tensor(classes, dtype=torch.long), stacked, known, TRUTH, SIZE))
 
 
+def test_half_of_a_large_box_is_half_of_it() -> None:
+    """Areas above 2^24 are rounded in float32: the IoU would be just below 1/2."""
+    guess, truth = torch.tensor([[0.0, 0, 1399, 3999]]), torch.tensor([[0.0, 0, 2798, 3999]])
+    overlaps, right = score_guesses(0, torch.tensor([0]), guess, truth)
+    assert (overlaps.tolist(), right.tolist()) == ([0.5], [True])
+
+
 def rows(metric: LocalisationError, name: str = "method") -> dict[str, float]:
     row = metric.compute()[name]
     assert isinstance(row, dict)

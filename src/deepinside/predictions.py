@@ -35,8 +35,8 @@ def read_predictions(
 ) -> dict[str, Guesses]:
     """predictions.csv (any file called *.csv) or submission.txt (any other) as {image: guesses}.
 
-    A submission needs its pictures in order, their classes' identifiers, and `label_ids`, where its numbers come from
-    (see `read_label_ids`). Raises UserError.
+    A submission needs the names of its pictures, their classes' identifiers, and `label_ids`, where its numbers come
+    from (see `read_label_ids`). Raises UserError.
     """
     if path.is_dir():
         raise UserError(f"predictions={path} is a folder: predictions.csv or submission.txt is needed")
@@ -69,7 +69,7 @@ def read_csv(path: Path) -> dict[str, Guesses]:
     found: dict[str, list[tuple[int, str, list[float]]]] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, skipinitialspace=True)
-        have = rows.fieldnames or []
+        rows.fieldnames = have = [name.strip() for name in rows.fieldnames or []]
         if missing := [column for column in NEEDED if column not in have]:
             boxes = " (it has the form of true boxes, LOC_val_solution.csv)" if "PredictionString" in have else ""
             raise UserError(f"{path}: no column {missing[0]}{boxes}; needed: {', '.join(NEEDED)}")
@@ -77,6 +77,7 @@ def read_csv(path: Path) -> dict[str, Guesses]:
             try:
                 if None in row or any(row[column] is None for column in NEEDED):
                     raise ValueError("not as many columns as the first line has")
+                row = {column: row[column].strip() for column in NEEDED}
                 edges = [float(row[edge]) for edge in NEEDED[3:]]
                 if not all(map(math.isfinite, edges)):
                     raise ValueError("an edge is not a finite number")
@@ -93,11 +94,11 @@ def read_csv(path: Path) -> dict[str, Guesses]:
     return {image: _guesses([guess[1:] for guess in sorted(of)], first=0) for image, of in found.items()}
 
 
-def write_submission(path: Path, guesses: Iterable[Guesses | None], numbers: Mapping[str, int]) -> None:
-    """submission.txt: a line for each picture in its order, `label x1 y1 x2 y2 label x1 ...`, pixels from 1, inclusive,
-    labels by `numbers`."""
+def write_submission(path: Path, guesses: Mapping[str, Guesses | None], numbers: Mapping[str, int]) -> None:
+    """submission.txt: a line for each picture in the alphabetical order of their names, which the kit asks for, `label
+    x1 y1 x2 y2 label x1 ...`, pixels from 1, inclusive, labels by `numbers`. guesses: {image: its guesses}."""
     lines = []
-    for one in guesses:
+    for _, one in sorted(guesses.items()):
         words: list[str] = []
         if one is not None:
             for identifier, box in zip(one.ids, to_inclusive(one.boxes, first=1).tolist(), strict=True):
@@ -108,17 +109,18 @@ def write_submission(path: Path, guesses: Iterable[Guesses | None], numbers: Map
 
 
 def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int]) -> dict[str, Guesses]:
-    """A submission.txt about these images in this order as {image: guesses}. Raises UserError that names the line."""
+    """A submission.txt about these images as {image: guesses}; its lines are in the alphabetical order of their names.
+    Raises UserError that names the line."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     while len(lines) > len(images) and not lines[-1].strip():
         lines.pop()
     if len(lines) != len(images):
         raise UserError(
-            f"{path} has {len(lines)} lines for {len(images)} pictures; it must have one a picture, in order"
+            f"{path} has {len(lines)} lines for {len(images)} pictures; it must have one each, sorted by their names"
         )
     ids = {number: identifier for identifier, number in numbers.items()}
     found = {}
-    for number, (image, line) in enumerate(zip(images, lines, strict=True), start=1):
+    for number, (image, line) in enumerate(zip(sorted(images), lines, strict=True), start=1):
         try:
             words = [_number(word) for word in line.replace(",", " ").split()]
             if not all(map(math.isfinite, words)):

@@ -35,7 +35,8 @@ def trivial_boxes(pictures: Sequence[BoxedPicture]) -> dict[str, Any]:
     boxed = _sized(pictures)
     hits = torch.stack([centre_hits(p.boxes, p.size) for p in boxed if p.size])  # (N, 4, 100)
     half = hits[:, 0].float()
-    first_box = [iou(centre_box(p.size, 0.75)[None], p.boxes[:1]).item() >= 0.5 for p in boxed if p.size]
+    larger = [(centre_box(p.size, 0.75)[None].double(), p.boxes[:1].double()) for p in boxed if p.size]
+    first_box = [iou(*both).item() >= 0.5 for both in larger]
     v2 = hits[:, 1:].float().mean(dim=0).max(dim=1)
     single = int(half.mean(dim=0).argmax())
     fractions = [i for i in range(100) if (i + 1) % STEP == 0]
@@ -95,7 +96,8 @@ def score_guesses_in_files(pictures: Sequence[BoxedPicture], guesses: Mapping[st
             if known is not None:
                 known_kinds.append(box_error(known, picture.boxes))
     outcomes = Outcomes(scores, (), kinds, known_kinds if len(known_kinds) == len(kinds) else ())
-    return summarise(error.compute(), outcomes) | {"without_guess": len(names - set(guesses))}
+    without = sum(not guesses.get(name, empty).ids for name in names)
+    return summarise(error.compute(), outcomes) | {"without_guess": without}
 
 
 def _best(hits: Tensor, count: int) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import ttest_ind
+from scipy.stats import t
 
 from deepinside.compare.measures import Measure
 
@@ -95,5 +95,7 @@ def _difference(first: np.ndarray, this: np.ndarray) -> RecipeDifference:
     difference = float(this.mean() - first.mean())
     if min(len(first), len(this)) < 2 or np.ptp(first) == np.ptp(this) == 0:  # nothing tells how far chance reaches
         return RecipeDifference(difference, None)
-    low, high = ttest_ind(this, first, equal_var=False).confidence_interval(0.95)
-    return RecipeDifference(difference, (float(low), float(high)))
+    errors = np.array([values.var(ddof=1) / len(values) for values in (first, this)])
+    freedom = errors.sum() ** 2 / (errors**2 / [len(first) - 1, len(this) - 1]).sum()
+    reach = float(t.ppf(0.975, freedom) * np.sqrt(errors.sum()))
+    return RecipeDifference(difference, (difference - reach, difference + reach))

@@ -41,16 +41,16 @@ def read_solution_csv(path: Path) -> dict[str, list[tuple[str, Box]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
         try:
-            if next(rows, None) != ["ImageId", "PredictionString"]:
+            if [name.strip() for name in next(rows, [])] != ["ImageId", "PredictionString"]:
                 raise ValueError("the first line must be ImageId,PredictionString")
             for row in rows:
-                if not row:
+                if not any(field.strip() for field in row):
                     continue
                 if len(row) != 2:
                     raise ValueError(f"{len(row)} columns")
-                boxes = _parse_prediction(row[1])
-                if found.setdefault(row[0], boxes) != boxes:
-                    raise ValueError(f"a second row for {row[0]}")
+                name, boxes = row[0].strip(), _parse_prediction(row[1])
+                if found.setdefault(name, boxes) != boxes:
+                    raise ValueError(f"a second row for {name}")
         except (ValueError, csv.Error) as error:
             form = "ImageId,WNID xmin ymin xmax ymax ..."
             raise UserError(f"{path}, line {max(1, rows.line_num)}: not of the form {form}: {error}") from error

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deepinside.data.annotations import Box, half_open, read_solution_csv, read_voc_xml
-from deepinside.data.ilsvrc import fit_boxes, imagenet_wnids
+from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.listing import contents
 from deepinside.data.picture import UnreadablePicture
 from deepinside.data.source import PictureSource, read
@@ -82,11 +82,11 @@ def _read_xml(path: Path) -> BoxedPicture:
 
 
 def _boxed(name: str, objects: Sequence[tuple[str, Box]], size: tuple[int, int] | None) -> BoxedPicture:
-    """The picture's class is its first box's; boxes of other classes are left out, as ILSVRC's score has it."""
+    """The picture's class is its first box's; boxes of other classes are left out, as ILSVRC's score has it. Boxes
+    beyond the picture stay as they are, as there."""
     label_id = objects[0][0] if objects else ""
     edges = [box for wnid, box in objects if wnid == label_id]
-    boxes = fit_boxes(edges, size, size) if size else torch.tensor(edges, dtype=torch.float32).reshape(-1, 4)
-    return BoxedPicture(name, label_id, boxes, size)
+    return BoxedPicture(name, label_id, torch.tensor(edges, dtype=torch.float32).reshape(-1, 4), size)
 
 
 def _read_localization(path: Path) -> list[BoxedPicture]:

@@ -48,8 +48,8 @@ class PictureScore:
 def score_guesses(label: int, classes: Tensor, boxes: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Each guess's best IoU with any true box (whatever its class), and whether it is right by ILSVRC's rule.
 
-    label; classes int (K,), K <= 5, best first; boxes (K, 4); truth (M, 4), all boxes of the label -> IoU (K,) and bool
-    (K,). Without true boxes IoU is 0. ValueError for more than 5 guesses or shapes that do not fit.
+    label; classes int (K,), K <= 5, best first; boxes (K, 4); truth (M, 4), all boxes of the label -> IoU float64 (K,)
+    and bool (K,). Without true boxes IoU is 0. ValueError for more than 5 guesses or shapes that do not fit.
     """
     if not isinstance(classes, Tensor):
         raise ValueError(f"classes must be a tensor of class indices, not {type(classes).__name__}")
@@ -57,8 +57,8 @@ def score_guesses(label: int, classes: Tensor, boxes: Tensor, truth: Tensor) -> 
         raise ValueError(f"at most {MAX_GUESSES} guesses a picture, not {len(classes)}")
     if classes.ndim != 1 or classes.is_floating_point() or len(boxes) != len(classes):
         raise ValueError(f"{len(boxes)} boxes need as many class indices, not {classes.dtype} {tuple(classes.shape)}")
-    overlaps = iou(boxes, truth.to(boxes))
-    best = overlaps.amax(dim=1) if len(truth) else boxes.new_zeros(len(boxes))
+    overlaps = iou(boxes.double(), truth.to(boxes.device).double())  # float32 rounds areas of large pictures
+    best = overlaps.amax(dim=1) if len(truth) else overlaps.new_zeros(len(boxes))
     return best, (classes.to(boxes.device) == label) & (best >= 0.5)
 
 

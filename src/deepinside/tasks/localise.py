@@ -16,6 +16,7 @@ from deepinside.config import AnalyseConfig
 from deepinside.data.box_files import boxed_pictures, read_boxes
 from deepinside.data.chosen import ChosenPictures
 from deepinside.data.devkit import read_blacklist
+from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.module import PictureData
 from deepinside.data.source import PictureSource, check_readable, open_split
 from deepinside.errors import UserError
@@ -95,15 +96,22 @@ def score_files(config: AnalyseConfig) -> None:
     with Bar("reading the boxes", enabled=shows(config)):
         if config.boxes:
             pictures = read_boxes(Path(config.boxes))
+            ids = {p.label_id for p in pictures if p.label_id}
         else:
-            pictures = boxed_pictures(open_split(config.data, "val", config.seed))
+            source = open_split(config.data, "val", config.seed)
+            pictures, ids = boxed_pictures(source), set(source.classes.ids)
     if config.localisation.blacklist:
         blacklist = read_blacklist(Path(config.localisation.blacklist))
         if blacklist.isdisjoint(picture.name for picture in pictures):
             print(f"localisation.blacklist={config.localisation.blacklist} names none of the {len(pictures)} pictures")
         pictures = without_boxes(pictures, blacklist)
     if config.predictions:
-        images, ids = [p.name for p in pictures], {p.label_id for p in pictures if p.label_id}
+        if config.boxes and config.localisation.label_ids == "wnid" and not ids <= set(imagenet_wnids()):
+            raise UserError(
+                "localisation.label_ids=wnid numbers ImageNet's 1000 classes; true boxes do not tell all of others: "
+                "localisation.label_ids=FILE with a line `class number` for each"
+            )
+        images = [p.name for p in pictures]
         guesses = read_predictions(Path(config.predictions), images, ids, config.localisation.label_ids)
         unreadable = [p.name for p in pictures if not p.readable]
         pictures = [p for p in pictures if p.readable]
