@@ -2,7 +2,7 @@
 
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from shlex import quote
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deepinside.data.source import PictureSource
     from deepinside.models.convnet import ConvNet
 
+LIMITS = ("limit_train_batches", "limit_val_batches")
 RECIPES = Path(__file__).resolve().parent / "configs"
 USAGE = """\
 python train.py [config=FILE,...] [key=value ...]
@@ -72,9 +73,13 @@ def _check(config: TrainConfig) -> None:
             raise UserError("out= and name= are without commas, which part the runs of task=compare runs=A,B")
         if config.optim.freeze and config.model.weights == "none":
             raise UserError("optim.freeze=true needs model.weights=...: the layers that it freezes would stay random")
-    for key, value in asdict(config.trainer).items():
-        if key in ("max_steps", "limit_train_batches", "limit_val_batches") and value == 0:
+    for key in ("max_steps", *LIMITS):
+        value = getattr(config.trainer, key)
+        if value == 0 and not isinstance(value, bool):
             raise UserError(f"trainer.{key}=0: nothing can be learnt and judged without training and validation")
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if key in LIMITS and not (value is None or whole or (isinstance(value, float) and 0 < value <= 1)):
+            raise UserError(f"trainer.{key}={value} must be a share in (0, 1] or a whole number of batches, at least 1")
 
 
 def _check_unchanged(config: TrainConfig, before: TrainConfig) -> None:
@@ -155,6 +160,7 @@ def _fit_and_test(
     batches = max(1, len(data.train) // config.data.batch_size)  # small sets have a loss an epoch, too
     logged = replace(config.trainer, log_every_n_steps=min(config.trainer.log_every_n_steps, batches))
     trainer = make_trainer(logged, out, callbacks, own_samplers=True, lost_from=first)
+    _check_shares(config, data, trainer.world_size)
     held = clear_run(config, out) if trainer.is_global_zero else nullcontext()
 
     def what_is_left() -> str:
@@ -173,6 +179,16 @@ def _fit_and_test(
         trainer.loggers = [EventLogger(out, filename_suffix=END)]
         trainer.test(module, data, verbose=False)
     return trainer
+
+
+def _check_shares(config: TrainConfig, data: "PictureData", processes: int) -> None:
+    """Of batches, each at least one: Lightning tells it only when the run that is replaced is gone."""
+    size = config.data.batch_size
+    for key, source in zip(LIMITS, (data.train, data.val), strict=True):
+        pictures, share = len(source) // processes, getattr(config.trainer, key)
+        batches = max(1, pictures // size if source is data.train else -(-pictures // size))
+        if isinstance(share, float) and share * batches < 1:
+            raise UserError(f"trainer.{key}={share} of {counted(batches, 'batch', 'batches')} is less than one")
 
 
 def _open_pictures(config: TrainConfig, shows: bool) -> "dict[str, PictureSource]":

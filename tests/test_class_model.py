@@ -489,6 +489,16 @@ def test_display_refuses_what_is_no_picture(image: Tensor) -> None:
         class_model_picture(image, MEAN)
 
 
+def test_what_is_made_in_inference_mode_blurs_with_a_gradient() -> None:
+    """There Lightning evaluates, and so makes the class models of a run's end."""
+    with torch.inference_mode():
+        soften = blur(0.5)
+    leaf = torch.rand(1, 3, 8, 8, requires_grad=True)
+    soften(leaf, torch.Generator()).sum().backward()
+    assert leaf.grad is not None
+    assert leaf.grad.mean() == pytest.approx(1.0, abs=0.2)  # borders lose some
+
+
 def test_a_list_is_a_size() -> None:
     found = optimise_class_models(Linear(), torch.tensor([1]), [6, 6], MEAN, steps=2)  # type: ignore[arg-type]
     assert found.images.shape == (1, 3, 6, 6)

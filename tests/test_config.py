@@ -26,7 +26,7 @@ from deepinside.config import (
 )
 from deepinside.config.heeded import HEEDED, LOOKING_ONLY, TRAINING_ONLY, check_heeded
 from deepinside.config.help import SECTIONS, TASK_HELP, analysis_help, training_help
-from deepinside.config.options import options
+from deepinside.config.options import complaint, kinds_of, options
 from deepinside.data.source import open_split
 from deepinside.errors import UserError
 from deepinside.load_config import given_value, load_config, save_config
@@ -109,6 +109,9 @@ def test_a_runs_configuration_lies_under_an_analysis(tmp_path: Path) -> None:
         ("nonsense", ["nonsense", "key=value"]),
         ("model.mean=[1,2", ["model.mean=[1,2"]),
         ("data.contrast=2", ["data.contrast must be a list of numbers"]),
+        ("data.contrast={a: 1}", ["data.contrast must be a list of numbers"]),
+        ("model.std=a: b", ["model.std must be a list of numbers"]),
+        ("data.contrast=${seed}", ["Invalid value assigned"]),
         ("seed=[1,2]", ["seed", "could not be converted to Integer"]),
         ("config=configs", ["configs is a folder"]),
         ("model.mean=[1,1]", ["model.mean", "3 numbers"]),
@@ -143,6 +146,10 @@ def test_a_mistake_is_one_line_that_helps(argument: str, words: list[str], monke
         (lambda: ClassModelsConfig(preset="natrual"), "ClassModelsConfig: preset=natrual is not one of paper, fourier"),
         (lambda: ClassModelsConfig(scale=1), "ClassModelsConfig: scale=1 must be at least 0 and at most 0.9"),
         (lambda: SaliencyConfig(every=-1), "SaliencyConfig: every=-1 must be at least 0"),
+        (
+            lambda: SaliencyConfig(images=10**22),
+            "0000000 must be at most 2147483647",
+        ),
         (lambda: LocalisationConfig(blur=math.inf), "LocalisationConfig: blur=inf must be a finite number"),
         (lambda: ClassModelsConfig(rotate=math.nan), "ClassModelsConfig: rotate=nan must be a finite number"),
         (lambda: SaliencyConfig(every="2"), "SaliencyConfig: every=2 must be a whole number, not str"),  # type: ignore[arg-type]
@@ -161,6 +168,14 @@ def test_sections_made_by_hand_are_checked_too(made: Callable[[], Any], line: st
     with pytest.raises(UserError, match=re.escape(line)) as caught:
         made()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("schema", [TrainConfig, AnalyseConfig])
+def test_no_number_is_so_large_that_libraries_fail_at_it(schema: type[TrainConfig | AnalyseConfig]) -> None:
+    for key, f in options(schema):
+        if kinds_of(f.type) & {int, float} and list not in kinds_of(f.type):
+            told = complaint(f, 10**22)
+            assert told.startswith(("must be at", "is not one of")) or kinds_of(f.type) & {float}, key
 
 
 def test_what_is_valid_by_hand_is_taken() -> None:

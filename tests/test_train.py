@@ -328,6 +328,8 @@ def test_resume_goes_on_where_it_stopped(workers: int, tmp_path: Path) -> None:
         (["config"], "without out, name and overwrite"),
         (["trainer.max_steps=0"], "trainer.max_steps=0"),
         (["trainer.limit_val_batches=0"], "trainer.limit_val_batches=0"),
+        (["trainer.limit_val_batches=true"], "trainer.limit_val_batches=True must be a share in"),
+        (["trainer.limit_train_batches=abc"], "trainer.limit_train_batches=abc must be a share in"),
     ],
 )
 def test_a_refused_resume_leaves_the_run_as_it_was(
@@ -489,6 +491,18 @@ def test_what_is_printed_can_be_pasted_and_a_profile_is_left(tmp_path: Path) -> 
     assert {"fit-profile.txt", "test-profile.txt", "config.yaml"} <= names
     assert "hparams.yaml" not in names
     assert "run_training_epoch" in (tmp_path / "my run" / "fit-profile.txt").read_text()
+    refused = run(
+        "train.py", *SMALL, "trainer.limit_val_batches=0.3", f"out={tmp_path / 'my run'}", "overwrite=true", code=2
+    )
+    assert refused.stderr == "error: trainer.limit_val_batches=0.3 of 1 batch is less than one\n"
+    assert {path.name for path in (tmp_path / "my run").iterdir()} == names
+
+
+def test_torchs_profiler_leaves_a_net_that_can_be_copied(tmp_path: Path) -> None:
+    small = ("class_models.count=1", "class_models.blur=0.5", "saliency.images=0", "localisation.enabled=false")
+    run("train.py", *SMALL, *small, "trainer.max_epochs=1", "trainer.profiler=pytorch", f"out={tmp_path / 'run'}")
+    assert read_json(tmp_path / "run" / "metrics.json")["sanity"]
+    assert list((tmp_path / "run").glob("fit-profile*"))
 
 
 def test_resume_needs_a_run(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from deepinside.config import SharedConfig, TrainConfig, recipe_name
-from deepinside.config.options import complaint, options
+from deepinside.config.options import complaint, kinds_of, options
 from deepinside.errors import UserError, did_you_mean, first_line
 
 Schema = TypeVar("Schema", bound=SharedConfig)
@@ -112,9 +112,9 @@ def _merge(base: DictConfig, layers: list[tuple[str, DictConfig]]) -> DictConfig
     for where, layer in layers:
         try:
             base = cast(DictConfig, OmegaConf.merge(base, layer))
-        except OmegaConfBaseException as error:
-            key = str(error.full_key or where.partition("=")[0])
+        except (OmegaConfBaseException, TypeError) as error:  # the latter where lines stand for a list
             schema = cast(type[SharedConfig], OmegaConf.get_type(base))
+            key = str(getattr(error, "full_key", None) or _lines_for_list(layer, schema) or where.partition("=")[0])
             if key and key not in _valid_keys(schema):
                 raise UserError(f"config error: {where}: {_unknown(schema, key)}") from None
             if key in _sections(schema):
@@ -126,12 +126,19 @@ def _merge(base: DictConfig, layers: list[tuple[str, DictConfig]]) -> DictConfig
     return base
 
 
+def _lines_for_list(layer: DictConfig, schema: type) -> str:
+    """Which key has `name: value` lines in place of a list: OmegaConf's TypeError does not tell."""
+    lists = (key for key, f in options(schema) if list in kinds_of(f.type))
+    return next((key for key in lists if isinstance(OmegaConf.select(layer, key), DictConfig)), "")
+
+
 def _to_object(merged: DictConfig, schema: type) -> Any:
     """Values are checked beforehand: a section by itself, as it is made, does not know the whole key."""
     try:
         values: Any = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"config error: {error.full_key}: {first_line(error)}") from None
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise UserError(f"config error: {where}{first_line(error)}") from None
     for key, f in options(schema):
         value = reduce(getitem, key.split("."), values)
         if told := complaint(f, value):

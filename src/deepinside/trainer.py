@@ -51,7 +51,8 @@ def make_trainer(
     logger = EventLogger(out, purge_step=lost_from)
     if config.profiler:  # by name alone it would tell the log that `quieten` silences
         kind = getattr(profilers, PROFILERS[config.profiler])
-        options["profiler"] = kind(dirpath=out, filename="profile")
+        own = {"record_module_names": False} if config.profiler == "pytorch" else {}  # its hooks cannot be copied
+        options["profiler"] = kind(dirpath=out, filename="profile", **own)
     try:
         return Trainer(
             **options,

@@ -60,7 +60,7 @@ def blur(sigma: float) -> Transform:
     weights = weights / weights.sum()
 
     def apply(images: Tensor, generator: Generator) -> Tensor:
-        kernel = weights.to(images).expand(images.shape[1], 1, 1, -1)
+        kernel = weights.to(images, copy=True).expand(images.shape[1], 1, 1, -1)  # may come from inference mode
         rows = F.conv2d(images, kernel, padding=(0, radius), groups=images.shape[1])
         return F.conv2d(rows, kernel.transpose(-2, -1), padding=(radius, 0), groups=images.shape[1])
 

@@ -31,10 +31,12 @@ class ClassModelsConfig(Section):
     jitter: int | None = option(None, "beyond the paper: random shift each step, pixels", low=0)
     scale: float | None = option(None, "beyond the paper: random zoom each step, 1 +- scale", low=0, high=0.9)
     rotate: float | None = option(None, "beyond the paper: random turn each step, degrees", low=0)
-    blur: float | None = option(None, "beyond the paper: the ConvNet sees it through a Gaussian, pixels", low=0)
-    octaves: int | None = option(None, "beyond the paper: sizes from coarse to fine; 1: one", low=1)
+    blur: float | None = option(
+        None, "beyond the paper: the ConvNet sees it through a Gaussian, pixels", low=0, high=100
+    )
+    octaves: int | None = option(None, "beyond the paper: sizes from coarse to fine; 1: one", low=1, high=10)
     optimiser: str | None = option(None, "adam, or sgd with momentum 0.9", ("adam", "sgd"))
-    lr: float | None = option(None, "step size; adam: grey levels", low=0)
+    lr: float | None = option(None, "step size; adam: grey levels", low=0, high=1e6)
     steps: int | None = option(None, "ascent steps, at most", low=1)
     ramp: float | None = option(None, "share of the steps over which the penalty grows", low=0, high=1)
     tolerance: float | None = option(None, "a class stops when it gains less than this share of itself...", low=0)
@@ -44,7 +46,7 @@ class ClassModelsConfig(Section):
         "pictures at once, fewer are filled up; null: 4 on a CPU, 32 on a GPU; it decides rounding",
         low=1,
     )
-    frames: int = option(8, "pictures of a class's film strip; 0: none", low=0)
+    frames: int = option(8, "pictures of a class's film strip; 0: none", low=0, high=1000)
     compare: str | None = option(
         None, "class_model: found for this objective too, side by side", ("score", "softmax", "log_softmax")
     )
@@ -98,11 +100,16 @@ class LocalisationConfig(Section):
         False,
         "preset best: guesses go where posterior times the chance of a further box is largest; classes may repeat",
     )
-    blur: float = option(0.0, "beyond the paper: Gaussian sigma on the map, pixels of the resized picture", low=0)
+    blur: float = option(
+        0.0, "beyond the paper: Gaussian sigma on the map, pixels of the resized picture", low=0, high=100
+    )
     pictures: int = option(24, "pictures drawn as PNG and in TensorBoard", low=0)
     gallery: int = option(6, "pictures of each kind of error drawn in gallery/", low=0)
     workers: int | None = option(
-        None, "processes that cut and score at the end; null: up to 16 of the CPUs beside a GPU, else none", low=0
+        None,
+        "processes that cut and score at the end; null: up to 16 of the CPUs beside a GPU, else none",
+        low=0,
+        high=256,
     )
     kept: int = option(200, "pictures kept with their maps for the report, drawn from the split once", low=0)
     blacklist: str | None = option(None, "file of validation pictures that count for the classification alone")

@@ -9,6 +9,8 @@ from typing import Any, cast, get_args, get_origin
 
 from deepinside.errors import UserError, did_you_mean
 
+LARGEST = 2**31 - 1  # of whole numbers without a bound of their own: beyond it libraries fail in ways of their own
+
 
 def option(default: Any, doc: str, choices: Sequence[str] = (), low: float = -math.inf, high: float = math.inf) -> Any:
     """A dataclass field with its help line and its valid values."""
@@ -35,6 +37,8 @@ def complaint(f: Field[Any], value: Any) -> str:
             return f"must be a {'' if float in kinds else 'whole '}number, not {type(one).__name__}"
         if isinstance(one, Real) and not math.isfinite(one):
             return "must be a finite number"
+        if isinstance(one, Integral) and high == math.inf and int(one) > LARGEST:
+            return f"must be at most {LARGEST}"
         if isinstance(one, Real) and not low <= one <= high:
             return f"must be at least {low:g}" + (f" and at most {high:.10g}" if high < math.inf else "")
     return ""

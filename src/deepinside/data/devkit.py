@@ -1,5 +1,6 @@
 """Files of the ILSVRC development kit: the numbers of its classes, and the blacklist of validation pictures."""
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def read_blacklist(path: Path) -> set[str]:
     A line is a picture's number from 1 (as in ILSVRC2014_clsloc_validation_blacklist.txt) or its name. Raises
     UserError.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike a Path's own, without an error where a name is too long for one
         raise UserError(f"localisation.blacklist={path}: no such file")
     words = path.read_text(encoding="utf-8-sig", errors="replace").split()
     return {BLACKLISTED.format(int(word)) if word.isdecimal() else Path(word).stem for word in words}
