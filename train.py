@@ -185,8 +185,11 @@ def _check_shares(config: TrainConfig, data: "PictureData", processes: int) -> N
     """Of batches, each at least one: Lightning tells it only when the run that is replaced is gone."""
     size = config.data.batch_size
     for key, source in zip(LIMITS, (data.train, data.val), strict=True):
-        pictures, share = len(source) // processes, getattr(config.trainer, key)
-        batches = max(1, pictures // size if source is data.train else -(-pictures // size))
+        share = getattr(config.trainer, key)
+        if source is data.train:  # padded over processes, the last batch dropped
+            batches = max(1, -(-len(source) // processes) // size)
+        else:  # of the process that has the fewest
+            batches = max(1, -(-(len(source) // processes) // size))
         if isinstance(share, float) and share * batches < 1:
             raise UserError(f"trainer.{key}={share} of {counted(batches, 'batch', 'batches')} is less than one")
 

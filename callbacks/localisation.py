@@ -25,7 +25,7 @@ from deepinside.data.views import WholePicture
 from deepinside.errors import UserError
 from deepinside.metrics import LocalisationError, MaxBoxAccuracy, Outcomes, possible_errors, summarise
 from deepinside.models.convnet import ConvNet
-from deepinside.predictions import write_csv, write_submission
+from deepinside.predictions import Guesses, write_csv, write_submission
 from deepinside.records import FILE, write_records
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Localisation(Monitor):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.outcomes, self.kinds, self.seconds = [], Counter[str](), 0.0
-        self.unread = list[str]()  # names
+        self.without = list[str]()  # names of those that get no guess: unreadable, or of an unknown class
         total = self._total(trainer)
         self.drawn, self.kept = set(spread(self.settings.pictures, total)), set(spread(self.settings.kept, total))
         self.calls = Calls(self._processes(trainer, pl_module.device, total - len(self._found())))
@@ -111,11 +111,12 @@ class Localisation(Monitor):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: int
     ) -> None:
         if self.given is None:
-            self.unread += [name for name, _ in batch["unreadable"]]
+            self.without += [name for name, _ in batch["unreadable"]]
             self._measure(trainer, convnet_of(pl_module, self.given), batch["pictures"])
 
     def _measure(self, trainer: Trainer, convnet: ConvNet, pictures: Sequence[WholePicture]) -> None:
         start = time.monotonic()
+        self.without += [picture.name for picture in pictures if picture.label < 0]
         for number, picture in enumerate(self._labelled(pictures), start=1):
             looked = look_at(convnet, picture, self.settings)
             self.calls.add(measure, convnet.classes, picture, looked, self.settings)
@@ -145,7 +146,7 @@ class Localisation(Monitor):
         self.calls.close()
         seconds = max(gather([self.seconds]))
         classes = len(convnet_of(pl_module, self.given).classes)
-        new, unread = gather(self.outcomes), gather(self.unread)
+        new, without = gather(self.outcomes), gather(self.without)
         outcomes = sorted([*self._found(), *new], key=lambda outcome: outcome.index)
         if len({outcome.index for outcome in outcomes}) != len(outcomes):
             raise RuntimeError("a picture was evaluated twice: the evaluation sampler must not pad")
@@ -165,8 +166,9 @@ class Localisation(Monitor):
             write_csv(self.folder / "predictions.csv", (row for outcome in outcomes for row in outcome.rows))
             write_records(self.folder / FILE, (outcome.record for outcome in outcomes if outcome.record))
             if self.numbers:
-                found = {outcome.rows[0]["image"]: outcome.guesses for outcome in outcomes}
-                write_submission(self.folder / "submission.txt", dict.fromkeys(unread) | found, self.numbers)
+                lines: list[tuple[str, Guesses | None]] = [(o.rows[0]["image"], o.guesses) for o in outcomes]
+                lines += [(name, None) for name in without]
+                write_submission(self.folder / "submission.txt", lines, self.numbers)
         draw_outcomes(trainer, self.name, outcomes, self.drawn, self.settings.gallery, self.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -118,6 +118,7 @@ first = partial(torch.tensor, [0])
         (lambda: grow(start=np.zeros((2, 3, 8, 8))), r"start must be \(2, 3, h, w\), got ndarray"),
         (lambda: grow(start=torch.full((2, 3, 8, 8), torch.nan)), "start must be finite"),
         (lambda: preset("paper", foo=1), "no number foo; its numbers are parameterisation, decay"),
+        (lambda: preset("paper", lam=math.nan), "lam must be a finite number, not nan"),
         (lambda: preset("paper", objective="foo"), "score 'foo' is unknown"),
         (lambda: class_model_picture(np.zeros((3, 8, 8)), MEAN), "image must be one finite picture"),
         (lambda: class_model_picture(torch.zeros(3, 0, 8), MEAN), "image must be one finite picture"),

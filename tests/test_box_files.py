@@ -219,13 +219,13 @@ def test_predictions_csv_with_empty_columns_in_any_order(tmp_path: Path) -> None
 
 def test_large_and_broken_edges_are_written_in_full(tmp_path: Path) -> None:
     boxes = torch.tensor([[0.25, 0.0, 12345.0, 20000.0]])
-    write_submission(tmp_path / "s.txt", {"a": Guesses((TENCH,), boxes)}, NUMBERS)
+    write_submission(tmp_path / "s.txt", [("a", Guesses((TENCH,), boxes))], NUMBERS)
     assert (tmp_path / "s.txt").read_text() == "449 1.25 1 12345 20000\n"
 
 
 def test_submission_lines_by_hand_and_back(tmp_path: Path) -> None:
     path = tmp_path / "submission.txt"
-    write_submission(path, {NAMES[2]: guesses()[2], NAMES[0]: guesses()[0], NAMES[1]: None}, NUMBERS)
+    write_submission(path, [(NAMES[2], guesses()[2]), (NAMES[0], guesses()[0]), (NAMES[1], None)], NUMBERS)
     assert path.read_text() == "449 1 1 32 24 1 1 1 20 24\n0 0 0 0 0\n449 1 1 8 8\n"
     kit = trees.write(tmp_path / "map.txt", "".join(f"{w} {n}\n" for w, n in NUMBERS.items()))
     found = read_predictions(path, NAMES, WNIDS, str(kit))
@@ -238,12 +238,19 @@ def test_a_submission_is_sorted_by_name_whatever_the_order_of_the_boxes(tmp_path
     backwards = dict(reversed(trees.VAL.items()))
     table = trees.write_csv(tmp_path / "LOC_val_solution.csv", backwards)
     listing = trees.write(tmp_path / "localization.txt", "\n".join(reversed(LOCALIZATION.split("\n"))).strip())
-    write_submission(tmp_path / "s.txt", dict(zip(NAMES, guesses(), strict=True)), NUMBERS)
+    write_submission(tmp_path / "s.txt", zip(NAMES, guesses(), strict=True), NUMBERS)
     kit = trees.write(tmp_path / "map.txt", "".join(f"{w} {n}\n" for w, n in NUMBERS.items()))
     for file in (table, listing):
         names = [picture.name for picture in read_boxes(file)]
         assert names == NAMES[::-1]
         assert same(read_predictions(tmp_path / "s.txt", names, WNIDS, str(kit)))
+
+
+def test_pictures_of_one_name_have_a_line_each(tmp_path: Path) -> None:
+    """Class folders may hold a/1.jpg and b/1.jpg."""
+    one, two = guesses()[0], guesses()[2]
+    write_submission(tmp_path / "s.txt", [("2", None), ("1", one), ("1", two)], NUMBERS)
+    assert (tmp_path / "s.txt").read_text() == "449 1 1 32 24 1 1 1 20 24\n449 1 1 8 8\n0 0 0 0 0\n"
 
 
 def test_blanks_round_what_a_table_tells(tmp_path: Path) -> None:
@@ -274,14 +281,14 @@ def test_lines_without_a_guess_are_counted() -> None:
 @pytest.mark.parametrize("numbering", ["wnid", "kit"])
 def test_submission_there_and_back_in_both_numberings(tmp_path: Path, numbering: str) -> None:
     source = "wnid" if numbering == "wnid" else str(meta_mat(tmp_path / "meta.mat", NUMBERS))
-    write_submission(tmp_path / "s.txt", dict(zip(NAMES, guesses(), strict=True)), read_label_ids(source, WNIDS))
+    write_submission(tmp_path / "s.txt", zip(NAMES, guesses(), strict=True), read_label_ids(source, WNIDS))
     assert same(read_predictions(tmp_path / "s.txt", NAMES, WNIDS, source))
 
 
 def test_the_two_numberings_are_not_interchangeable(tmp_path: Path) -> None:
     """A submission read in the other order names other classes, and nothing can tell: hence no default."""
     numbers = {TENCH: 152, CHIHUAHUA: 1, TISSUE: 1000}
-    write_submission(tmp_path / "s.txt", dict(zip(NAMES, guesses(), strict=True)), numbers)
+    write_submission(tmp_path / "s.txt", zip(NAMES, guesses(), strict=True), numbers)
     found = read_predictions(tmp_path / "s.txt", NAMES, WNIDS, "wnid")
     assert found[NAMES[0]].ids == (CHIHUAHUA, TENCH)
     with pytest.raises(UserError, match="does not tell how its classes are numbered"):

@@ -109,6 +109,8 @@ def test_a_runs_configuration_lies_under_an_analysis(tmp_path: Path) -> None:
         ("nonsense", ["nonsense", "key=value"]),
         ("model.mean=[1,2", ["model.mean=[1,2"]),
         ("data.contrast=2", ["data.contrast must be a list of numbers"]),
+        ("model=[1]", ["model is a section"]),
+        ("seed=" + 400 * "1", ["seed", "at most 4294967295"]),
         ("data.contrast={a: 1}", ["data.contrast must be a list of numbers"]),
         ("model.std=a: b", ["model.std must be a list of numbers"]),
         ("data.contrast=${seed}", ["Invalid value assigned"]),
@@ -181,6 +183,7 @@ def test_no_number_is_so_large_that_libraries_fail_at_it(schema: type[TrainConfi
 def test_what_is_valid_by_hand_is_taken() -> None:
     assert ClassModelsConfig(lam=1, scale=np.float32(0.5), every=np.int64(2), preset="natural", steps=None).lam == 1  # type: ignore[arg-type]
     assert ModelConfig(mean=[0.4, 0.5, 0.6]).mean == [0.4, 0.5, 0.6]
+    assert ClassModelsConfig(lam=3 * 10**9).lam == 3e9
 
 
 def test_files_with_mistakes_are_named(tmp_path: Path) -> None:

@@ -110,6 +110,26 @@ def test_a_normalised_picture_is_no_activation(name: str, side: int, layers: lis
         assert graph.layers == [prefix + layer for layer in layers]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_weights_outside_the_modules_watched_begin_too() -> None:
+    """The net's own, and those of scripted parts, which take no hooks."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.relu, self.full = nn.Parameter(torch.rand(4, 3, 3, 3)), nn.ReLU(), nn.Linear(4 * 64, 2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            found = self.relu(nn.functional.conv2d(images, self.weight, stride=4, padding=1))
+            scores: Tensor = self.full(found.flatten(1))
+            return scores
+
+    scripted = torch.jit.script(nn.Conv2d(3, 4, 3, 4, 1))
+    for net, layer in ((Own(), "relu"), (nn.Sequential(scripted, nn.ReLU(), nn.Flatten(), nn.Linear(256, 2)), "1")):
+        with gradients_on(net) as bare:
+            assert InnerGraph(bare, torch.rand(1, 3, 32, 32), (4,)).layers == [layer]
+
+
 @pytest.mark.parametrize(
     ("strides", "depths"), [((2,), [2]), ((4,), [4]), ((8,), [6]), ((4, 8), [4, 6]), ((8, 16), [6]), ((1, 0.5), [2])]
 )

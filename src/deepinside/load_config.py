@@ -128,8 +128,14 @@ def _merge(base: DictConfig, layers: list[tuple[str, DictConfig]]) -> DictConfig
 
 def _lines_for_list(layer: DictConfig, schema: type) -> str:
     """Which key has `name: value` lines in place of a list: OmegaConf's TypeError does not tell."""
-    lists = (key for key, f in options(schema) if list in kinds_of(f.type))
-    return next((key for key in lists if isinstance(OmegaConf.select(layer, key), DictConfig)), "")
+    for key in (key for key, f in options(schema) if list in kinds_of(f.type)):
+        try:
+            given = OmegaConf.select(layer, key)
+        except OmegaConfBaseException:  # a list stands for its section, or what it refers to is missing
+            continue
+        if isinstance(given, DictConfig):
+            return key
+    return ""
 
 
 def _to_object(merged: DictConfig, schema: type) -> Any:

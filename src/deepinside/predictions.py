@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,12 @@ def read_csv(path: Path) -> dict[str, Guesses]:
     return {image: _guesses([guess[1:] for guess in sorted(of)], first=0) for image, of in found.items()}
 
 
-def write_submission(path: Path, guesses: Mapping[str, Guesses | None], numbers: Mapping[str, int]) -> None:
+def write_submission(path: Path, guesses: Iterable[tuple[str, Guesses | None]], numbers: Mapping[str, int]) -> None:
     """submission.txt: a line for each picture in the alphabetical order of their names, which the kit asks for, `label
-    x1 y1 x2 y2 label x1 ...`, pixels from 1, inclusive, labels by `numbers`. guesses: {image: its guesses}."""
+    x1 y1 x2 y2 label x1 ...`, pixels from 1, inclusive, labels by `numbers`. guesses: name and guesses of every
+    picture; class folders may hold several of one name, which keep the order given."""
     lines = []
-    for _, one in sorted(guesses.items()):
+    for _, one in sorted(guesses, key=itemgetter(0)):
         words: list[str] = []
         if one is not None:
             for identifier, box in zip(one.ids, to_inclusive(one.boxes, first=1).tolist(), strict=True):

@@ -87,7 +87,9 @@ class _Record:
         self._last = ""
         self._before_last = 0  # maps that were finished by then
         self._full = False
-        self._begun = False  # what only normalises gives the picture, no activation
+        # What only normalises gives the picture, no activation. Of weights outside the modules watched nothing tells.
+        watched = {id(p) for module in self._names for p in module.parameters(recurse=False)}
+        self._begun = any(id(p) not in watched for p in bare.parameters())
 
     def __enter__(self) -> "_Record":
         with ExitStack() as stack:  # should one module refuse, the others lose theirs again

@@ -31,8 +31,8 @@ def smoothgrad(of: Gradient, images: Tensor, *, samples: int = 25, noise: float 
     """(1/n) sum_i dS_c/dI (I + e_i), e_i ~ N(0, sigma^2) (Smilkov et al. 2017).
 
     sigma is `noise` times the range max(I) - min(I) of each picture. All pictures get the same draws, so that a map
-    depends on its picture alone. ValueError unless noise is finite and >= 0, and the seed a
-    whole number.
+    depends on its picture alone. ValueError unless noise is finite and >= 0, and the seed
+    a whole number.
     """
     if not 0 <= noise < math.inf:  # rectifiers would hide it
         raise ValueError(f"noise must be finite and >= 0, not {noise}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from torch.optim import SGD, Adam, Optimizer
@@ -39,6 +40,8 @@ def preset(name: str, **numbers: Any) -> dict[str, Any]:
         raise ValueError(f"a class model has no number {', '.join(unknown)}; its numbers are {', '.join(names)}")
     chosen = replace(PRESETS[name], **numbers)
     find_score(chosen.objective)
+    if wrong := [key for key in names if isinstance(given := getattr(chosen, key), float) and not isfinite(given)]:
+        raise ValueError(f"{wrong[0]} must be a finite number, not {getattr(chosen, wrong[0])}")
     penalty = squared_norm(chosen.lam)
     return {
         "parameterisation": PARAMETERISATIONS[chosen.parameterisation](chosen.decay),

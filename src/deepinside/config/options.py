@@ -35,9 +35,9 @@ def complaint(f: Field[Any], value: Any) -> str:
             return "must be true or false" if bool in kinds else "must be a number, not true or false"
         if kinds & {int, float} and not isinstance(one, Real if float in kinds else Integral):
             return f"must be a {'' if float in kinds else 'whole '}number, not {type(one).__name__}"
-        if isinstance(one, Real) and not math.isfinite(one):
+        if isinstance(one, Real) and not isinstance(one, Integral) and not math.isfinite(one):
             return "must be a finite number"
-        if isinstance(one, Integral) and high == math.inf and int(one) > LARGEST:
+        if isinstance(one, Integral) and float not in kinds and high == math.inf and int(one) > LARGEST:
             return f"must be at most {LARGEST}"
         if isinstance(one, Real) and not low <= one <= high:
             return f"must be at least {low:g}" + (f" and at most {high:.10g}" if high < math.inf else "")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from deepinside.boxes import centre_box, iou, scale_boxes, whole_box
+from deepinside.boxes import centre_box, check_boxes, iou, scale_boxes, whole_box
 from deepinside.metrics.pointing import highest_point, pixel_cover, points_at, saliency_mass
 
 MAX_GUESSES = 5
@@ -57,6 +57,7 @@ def score_guesses(label: int, classes: Tensor, boxes: Tensor, truth: Tensor) -> 
         raise ValueError(f"at most {MAX_GUESSES} guesses a picture, not {len(classes)}")
     if classes.ndim != 1 or classes.is_floating_point() or len(boxes) != len(classes):
         raise ValueError(f"{len(boxes)} boxes need as many class indices, not {classes.dtype} {tuple(classes.shape)}")
+    check_boxes(boxes)  # as given: half precision has lost what double would not bring back
     overlaps = iou(boxes.double(), truth.to(boxes.device).double())  # float32 rounds areas of large pictures
     best = overlaps.amax(dim=1) if len(truth) else overlaps.new_zeros(len(boxes))
     return best, (classes.to(boxes.device) == label) & (best >= 0.5)

@@ -106,7 +106,8 @@ def score_files(config: AnalyseConfig) -> None:
             print(f"localisation.blacklist={config.localisation.blacklist} names none of the {len(pictures)} pictures")
         pictures = without_boxes(pictures, blacklist)
     if config.predictions:
-        if config.boxes and config.localisation.label_ids == "wnid" and not ids <= set(imagenet_wnids()):
+        numbered = Path(config.predictions).suffix != ".csv" and config.localisation.label_ids == "wnid"
+        if config.boxes and numbered and not ids <= set(imagenet_wnids()):
             raise UserError(
                 "localisation.label_ids=wnid numbers ImageNet's 1000 classes; true boxes do not tell all of others: "
                 "localisation.label_ids=FILE with a line `class number` for each"
