@@ -19,6 +19,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
+import analyse
 from callbacks import ClassModels, MeanImage, class_model_pages, class_model_store
 from callbacks.class_model_pages import class_model_table
 from callbacks.mean_image import load_mean_image
@@ -539,9 +540,10 @@ def test_a_mistake_leaves_the_last_results(trained: Path, tmp_path: Path, argume
     (out / "films").mkdir(parents=True)
     for file, text in contents.items():
         file.write_text(text)
-    done = run("task=class_model", f"run={trained}", f"out={out}", argument, code=2)
-    assert words in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    with pytest.raises(UserError) as told:
+        analyse.main(["task=class_model", f"run={trained}", f"out={out}", argument])
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)
     assert {file: file.read_text() for file in out.rglob("*") if file.is_file()} == contents
 
 

@@ -710,16 +710,14 @@ def test_pictures_without_boxes_are_classified_and_it_is_said(trained: Path, tmp
 )
 def test_mistakes_end_in_one_line(trained: Path, arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
     given = arguments if words in ("nothing to analyse", "did you mean") else (*arguments, f"run={trained}")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "analyse.py"), *given, f"out={tmp_path / 'x'}"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2, done.stderr
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    with pytest.raises(UserError, match=words) as told:
+        runpy.run_path(str(ROOT / "analyse.py"))["main"]([*given, f"out={tmp_path / 'x'}"])
+    assert "\n" not in str(told.value)
+
+
+def test_the_line_is_all_that_is_said_on_stderr(trained: Path, tmp_path: Path) -> None:
+    done = run("analyse.py", "task=saliency", "images=absent.jpg", f"run={trained}", f"out={tmp_path / 'x'}", code=2)
+    assert re.fullmatch(r"error: .*absent\.jpg.*\n", done.stderr)
 
 
 def test_fine_tuning_on_a_real_tree_with_a_broken_picture(tmp_path: Path) -> None:

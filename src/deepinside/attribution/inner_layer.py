@@ -89,7 +89,7 @@ class _Record:
         self._full = False
         # What only normalises gives the picture, no activation. Of weights outside the modules watched nothing tells.
         watched = {id(p) for module in self._names for p in module.parameters(recurse=False)}
-        self._begun = any(id(p) not in watched for p in bare.parameters())
+        self._begun = not watched or any(id(p) not in watched for p in bare.parameters())
 
     def __enter__(self) -> "_Record":
         with ExitStack() as stack:  # should one module refuse, the others lose theirs again

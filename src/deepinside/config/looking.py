@@ -36,7 +36,7 @@ class ClassModelsConfig(Section):
     )
     octaves: int | None = option(None, "beyond the paper: sizes from coarse to fine; 1: one", low=1, high=10)
     optimiser: str | None = option(None, "adam, or sgd with momentum 0.9", ("adam", "sgd"))
-    lr: float | None = option(None, "step size; adam: grey levels", low=0, high=1e6)
+    lr: float | None = option(None, "step size; adam: grey levels", low=0, high=1e30)
     steps: int | None = option(None, "ascent steps, at most", low=1)
     ramp: float | None = option(None, "share of the steps over which the penalty grows", low=0, high=1)
     tolerance: float | None = option(None, "a class stops when it gains less than this share of itself...", low=0)
