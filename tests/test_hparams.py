@@ -44,6 +44,7 @@ class Counting(LightningModule):
         self.log("val/top1_error", 1 / (self.current_epoch + 1), on_epoch=True)
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        assert not self.training, "callbacks leave the mode as Lightning has set it"
         self.log("test/top1_error", self.final, on_epoch=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -72,6 +72,7 @@ class Net(LightningModule):
         return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
     def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        assert not self.training, "callbacks leave the mode as Lightning has set it"
         self(batch[0])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

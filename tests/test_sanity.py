@@ -397,6 +397,7 @@ class Foreign(LightningModule):
         return scores
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        assert not self.training, "callbacks leave the mode as Lightning has set it"
         self.log("test/top1_error", float(self(batch).argmax(1)[0] != 0))
 
 
