@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -42,8 +41,9 @@ def panel_file(folder: Path, index: int, name: str) -> Path:
 
 
 def writers(trainer: Trainer) -> list[Any]:
-    """TensorBoard's, which take pictures and text."""
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    """TensorBoard's, which take pictures and text; also those of `pytorch_lightning`'s logger, another class."""
+    experiments = [getattr(logger, "experiment", None) for logger in trainer.loggers]
+    return [experiment for experiment in experiments if hasattr(experiment, "add_image")]
 
 
 def show_picture(trainer: Trainer, tag: str, picture: Image.Image, file: Path | None, step: int | None = None) -> None:

@@ -26,8 +26,8 @@ MAX_OVERHEAD = 0.05
 
 
 def check_finite(module: LightningModule, step: int) -> None:
-    """Raises UserError where parameters are no longer finite."""
-    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+    """Raises UserError where parameters that are trained are no longer finite; a mask may hold infinities."""
+    if not all(parameter.isfinite().all() for parameter in module.parameters() if parameter.requires_grad):
         raise UserError(f"training diverged at step {step}: lower the learning rate (train.py: optim.lr)")
 
 
@@ -167,6 +167,7 @@ class Monitor(Callback, ABC):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for key, value in state_dict.items():
             setattr(self, key, value)
+        self.since, self.spent_before = monotonic(), self.spent  # also amid a training, as after `lr_find`
         self.resumed = "looked_at" in state_dict  # older checkpoints do not know
 
     def _trained(self) -> float:

@@ -1,6 +1,7 @@
 """Whether saliency depends on what the net has learnt: cascading randomisation of its weights at the end."""
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from callbacks.gathering import gather, log_numbers, show_picture
 from callbacks.outcomes import known_box
 from callbacks.saliency_maps import explain
 from callbacks.subject import Pictures, convnet_of, fixed_pictures, require_pictures, settings_of
-from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
+from deepinside.attribution.randomisation import cascade, layers_in_use, randomised
 from deepinside.boxes import iou
 from deepinside.config import LocalisationConfig, SaliencyConfig, SanityConfig
 from deepinside.data.devkit import read_blacklist
@@ -31,14 +32,14 @@ DRAWN = 8  # pictures of the sheet
 class Randomisation(Callback):
     """Cascading randomisation (Adebayo et al. 2018) for `settings.images` validation pictures, at test and at predict.
 
-    A copy of the net gets fresh weights from the last layer down to the first, in `settings.stages` stages. After each,
-    the maps for the classes of before are compared with the trained net's (see `metrics.agreement`), and labelled
-    pictures are localised. Logs `sanity/spearman`, `sanity/ssim`, `sanity/gt_known_accuracy` and
-    `sanity_centre_box/gt_known_accuracy` against the number of randomised layers, and `sanity/pictures`; with a
-    `folder` also sheet.png. `sanity_chance/spearman` and `sanity_chance/ssim` tell how alike the trained net's maps of
-    different pictures are. `results` is what metrics.json holds. Maps that stay as they were do not depend on what was
-    learnt; one that is blank, behind a dead ReLU, resembles none. localisation None: no boxes. Works on a Classifier,
-    and with `pictures` on any LightningModule, which it leaves as it was.
+    The net gets fresh weights from the last layer down to the first, in `settings.stages` stages, and at the end its
+    own again. After each, the maps for the classes of before are compared with the trained net's (see
+    `metrics.agreement`), and labelled pictures are localised. Logs `sanity/spearman`, `sanity/ssim`,
+    `sanity/gt_known_accuracy` and `sanity_centre_box/gt_known_accuracy` against the number of randomised layers, and
+    `sanity/pictures`; with a `folder` also sheet.png. `sanity_chance/spearman` and `sanity_chance/ssim` tell how alike
+    the trained net's maps of different pictures are. `results` is what metrics.json holds. Maps that stay as they were
+    do not depend on what was learnt; one that is blank, behind a dead ReLU, resembles none. localisation None: no
+    boxes. Works on a Classifier, and with `pictures` on any LightningModule, which it leaves as it was.
     """
 
     def __init__(
@@ -101,12 +102,13 @@ class Randomisation(Callback):
             bar.advance()
         pictures = [replace(p, label=row["class_index"]) for p, (row, _) in zip(pictures, trained, strict=True)]
         maps = [[shown.saliency] for _, shown in trained]
-        for net in randomised_nets(convnet, stages, self.seed) if pictures else ():
-            for own, told, picture in zip(maps, hits, pictures, strict=True):
-                own.append(explain(net, picture, self.saliency)[1].saliency)
-                if told:
-                    told += self._hit(net, picture)
-                bar.advance()
+        with closing(randomised(convnet, stages if pictures else [], self.seed)) as groups:
+            for _ in groups:
+                for own, told, picture in zip(maps, hits, pictures, strict=True):
+                    own.append(explain(convnet, picture, self.saliency)[1].saliency)
+                    if told:
+                        told += self._hit(convnet, picture)
+                    bar.advance()
         found = [
             compare_maps(picture, _title(row), own, shown.coverage, told)
             for picture, (row, shown), own, told in zip(pictures, trained, maps, hits, strict=True)

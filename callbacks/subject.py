@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -137,7 +137,7 @@ def convnet_of(module: LightningModule, pictures: Pictures | None) -> ConvNet:
     preprocessing = Preprocessing(tuple(pictures.mean), tuple(pictures.std), side, side)
     like = next(module.parameters(), torch.zeros(()))
     with torch.inference_mode(False), like.device:  # gradients pass through its mean and std
-        convnet = ConvNet(name, module, preprocessing, Classes((), ()), ())
+        convnet = _Watched(name, module, preprocessing, Classes((), ()), ())
     count = _count_scores(convnet, name, side)
     names = tuple(pictures.class_names or map(str, range(count)))
     if len(names) != count:
@@ -146,6 +146,20 @@ def convnet_of(module: LightningModule, pictures: Pictures | None) -> ConvNet:
         raise UserError(f"Pictures: {name} gives {count} scores, so labels are 0 to {count - 1}, not {label}")
     convnet.classes = Classes(tuple(map(str, range(count))), names)
     return convnet
+
+
+class _Watched(ConvNet):
+    """What the module's forward pass logs is no part of the training, and goes nowhere."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        own: dict[str, Any] = vars(self.net)
+        before: dict[str, Any] = {name: own[name] for name in ("log", "log_dict") if name in own}
+        try:
+            own["log"] = own["log_dict"] = lambda *_, **__: None
+            return super().forward(images)
+        finally:
+            del own["log"], own["log_dict"]
+            own.update(before)
 
 
 def fixed_pictures(trainer: Trainer, count: int, pictures: Pictures | None) -> list[WholePicture]:
@@ -176,7 +190,10 @@ def _count_scores(convnet: ConvNet, name: str, side: int) -> int:
     blank = convnet.mean.expand(1, 3, side, side)
     try:
         with gradients_on(convnet) as bare:
-            scores = bare(blank.clone().requires_grad_())
+            leaf = blank.clone().requires_grad_()
+            scores = bare(leaf)
+            if isinstance(scores, Tensor) and scores.requires_grad:  # a forward pass may allow no backward one
+                torch.autograd.grad(scores.sum(), leaf, allow_unused=True)
     except UserError:
         raise
     except Exception as error:  # whatever another project's module raises

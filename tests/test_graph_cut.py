@@ -1,4 +1,6 @@
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,9 +9,15 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
+from deepinside import saliency
+from deepinside.config import DataConfig, ModelConfig
+from deepinside.data.decode import decode
+from deepinside.data.transforms import resize_whole
+from deepinside.localisation import segment
 from deepinside.localisation.coarse_to_fine import CoarseToFine, _sets, join_strongest
 from deepinside.localisation.graph import OFFSETS, Array, Graph, Pairwise, pixel_graph
 from deepinside.localisation.graph_cut import Cuts, contrast_weights, min_cut, seed_cost
+from deepinside.models.build import build_convnet
 
 
 def energy(mask: NDArray[np.bool_], foreground: Array, background: Array, pairwise: Pairwise) -> float:
@@ -75,24 +83,62 @@ def test_a_second_solver_agrees(neighbours: int) -> None:
     unary = np.rint(100 * np.abs(generator.standard_normal((2, height, width))))
     mask, least = min_cut(unary[0], unary[1], pairwise)
 
-    pixel = np.arange(height * width).reshape(height, width)
-    source, sink = pixel.size, pixel.size + 1
-    edges = [(source, p, c) for p, c in zip(pixel.flat, unary[0].flat, strict=True)]
-    edges += [(p, sink, c) for p, c in zip(pixel.flat, unary[1].flat, strict=True)]
+    edges = []
     for (dy, dx), weights in pairwise.items():
         for y, x in itertools.product(range(height - dy), range(max(0, -dx), width - max(0, dx))):
-            p, q = pixel[y, x], pixel[y + dy, x + dx]
-            edges += [(p, q, weights[y, x]), (q, p, weights[y, x])]
-    tails, heads, capacities = (np.array(column, dtype=np.int32) for column in zip(*edges, strict=True))
-    graph = csr_array((capacities, (tails, heads)), shape=(pixel.size + 2, pixel.size + 2))
+            edges.append((y * width + x, (y + dy) * width + x + dx, weights[y, x]))
+    foreground, value = by_scipy(unary.reshape(2, -1), *(np.array(column) for column in zip(*edges, strict=True)))
+    assert least == value
+    assert set(np.flatnonzero(mask)) == foreground
+    assert 0 < mask.sum() < mask.size
+
+
+def by_scipy(unary: Any, first: Any, second: Any, weights: Any) -> tuple[set[int], int]:
+    """F and B (2, n), edges and their weights, all whole -> the smallest foreground of least energy, and that."""
+    nodes = np.arange(unary.shape[1])
+    source, sink = nodes.size, nodes.size + 1
+    tails = np.concatenate([np.full_like(nodes, source), nodes, first, second])
+    heads = np.concatenate([nodes, np.full_like(nodes, sink), second, first])
+    capacities = np.concatenate([unary[0], unary[1], weights, weights]).astype(np.int32)
+    graph = csr_array((capacities, (tails, heads)), shape=(nodes.size + 2, nodes.size + 2))
     flow = maximum_flow(graph, source, sink)
-    assert least == flow.flow_value
     # The smallest foreground (the sink's side): the pixels from which the sink can still be reached.
     residual = graph - flow.flow
     residual.eliminate_zeros()
     reaches = breadth_first_order(residual.T.tocsr(), sink, return_predecessors=False)
-    assert set(np.flatnonzero(mask)) == set(reaches) - {sink}
-    assert 0 < mask.sum() < mask.size
+    return set(reaches) - {sink}, flow.flow_value
+
+
+@pytest.mark.parametrize("preset", ["vgg", "paper"])
+def test_a_second_solver_agrees_on_photographs(shared: Path, monkeypatch: pytest.MonkeyPatch, preset: str) -> None:
+    """With the colours, weights and seeds of a preset, and the maps of a real net."""
+    cuts: list[tuple[Graph, Any, Any, float]] = []
+
+    class Recorded(Cuts):
+        def __init__(self, graph: Graph) -> None:
+            super().__init__(graph)
+            self.graph = graph
+
+        def cut(self, costs: Any) -> Any:
+            mask, least = super().cut(costs)
+            cuts.append((self.graph, costs, mask, least))
+            return mask, least
+
+    monkeypatch.setattr(segment, "Cuts", Recorded)
+    weights = str(shared / "weights" / "squeezenet1_1.pth")
+    convnet = build_convnet(ModelConfig("squeezenet1_1", weights=weights), DataConfig("ilsvrc"))
+    for file in sorted((shared / "ilsvrc_mini").rglob("*.JPEG"))[::100]:
+        frame = resize_whole(decode(file), 96)
+        scores = convnet(frame[None] / 255)
+        (map_,) = saliency(convnet, frame[None] / 255, scores.argmax(1))
+        segment.object_box(frame, map_, preset)
+    assert len(cuts) == 3
+    for graph, costs, mask, least in cuts:
+        unary = np.stack([np.maximum(costs, 0), np.maximum(-costs, 0)])
+        foreground, value = by_scipy(unary, graph.first, graph.second, graph.weights)
+        assert set(np.flatnonzero(mask)) == foreground
+        assert least == value - unary[1].sum()
+        assert 0 < mask.sum() < mask.size
 
 
 @pytest.mark.parametrize("neighbours", [4, 8])

@@ -392,7 +392,7 @@ def test_a_file_names_the_classes_of_weights_that_do_not(tmp_path: Path) -> None
         with pytest.raises(UserError, match=words):
             build_convnet(model, DataConfig())
     (tmp_path / "names.txt").unlink()
-    with pytest.raises(UserError, match="is no text file"):
+    with pytest.raises(UserError, match=r"model\.classes=.*names\.txt: no such file"):
         build_convnet(model, DataConfig())
     with pytest.raises(UserError, match=r"model\.classes=names.txt must be null without model\.weights"):
         build_convnet(ModelConfig("squeezenet1_1", classes="names.txt"), DataConfig(), TEN)

@@ -3,7 +3,8 @@
 import copy
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from callbacks.saliency_maps import explain
 from callbacks.sanity import sanity_table
 from callbacks.subject import convnet_of
 from deepinside import saliency
-from deepinside.attribution.randomisation import cascade, layers_in_use, randomised_nets
+from deepinside.attribution.randomisation import cascade, layers_in_use, randomised
 from deepinside.classifier import Classifier
 from deepinside.config import (
     DataConfig,
@@ -78,6 +79,11 @@ def unordered(seed: int) -> Unordered:
     return net.eval()
 
 
+def fresh_nets(net: nn.Module, groups: Sequence[Sequence[str]], seed: int = 0) -> Iterator[Any]:
+    """Copies of what the net is after each group."""
+    return (copy.deepcopy(net) for _ in randomised(net, groups, seed))
+
+
 def test_layers_come_in_the_order_of_their_last_use() -> None:
     assert layers_in_use(unordered(0), IMAGE) == ["first", "norm", "twice", "", "by_hand", "last"]
 
@@ -96,13 +102,14 @@ def test_the_last_layer_comes_alone_and_the_others_evenly() -> None:
 
 def test_each_stage_changes_its_own_layers_and_no_others() -> None:
     net = unordered(0)
+    trained = copy.deepcopy(net)
     groups = cascade(layers_in_use(net, IMAGE), 6)
     done: list[str] = []
-    for group, fresh in zip(groups, randomised_nets(net, groups), strict=True):
+    for group in randomised(net, groups):
         done += group
-        for name, layer in net.named_modules():
+        for name, layer in trained.named_modules():
             for key, value in layer.named_parameters(recurse=False):
-                changed = not torch.equal(value, fresh.get_submodule(name).get_parameter(key))
+                changed = not torch.equal(value, net.get_submodule(name).get_parameter(key))
                 assert changed == (name in done), f"{name}.{key}"
     assert done == ["last", "by_hand", "", "twice", "norm", "first"]
 
@@ -110,19 +117,19 @@ def test_each_stage_changes_its_own_layers_and_no_others() -> None:
 def test_nothing_of_what_was_learnt_is_left_at_the_last_stage() -> None:
     """Two nets with other weights end as the same one; what has no reset of its own keeps its values, shuffled."""
     nets = [unordered(1), unordered(2)]
-    last = [list(randomised_nets(net, cascade(layers_in_use(net, IMAGE), 3), seed=5))[-1] for net in nets]
+    last = [list(fresh_nets(net, cascade(layers_in_use(net, IMAGE), 3), seed=5))[-1] for net in nets]
     assert not torch.allclose(nets[0](IMAGE), nets[1](IMAGE))
     assert torch.equal(last[0](IMAGE), last[1](IMAGE))
     assert sorted(last[0].scale.tolist()) == [1, 2, 3, 4]
     assert last[0].norm.running_mean is not None
     assert last[0].norm.running_mean.tolist() == [0] * 4
-    other = list(randomised_nets(nets[0], cascade(layers_in_use(nets[0], IMAGE), 3), seed=6))[-1]
+    other = list(fresh_nets(nets[0], cascade(layers_in_use(nets[0], IMAGE), 3), seed=6))[-1]
     assert not torch.allclose(other(IMAGE), last[0](IMAGE))
 
 
 def test_a_linear_nets_map_is_its_new_weights() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
-    (fresh,) = randomised_nets(net, [["1"]])
+    (fresh,) = fresh_nets(net, [["1"]])
     weights = fresh[1].weight.reshape(5, 3, 8, 8)
     maps = saliency(fresh, IMAGE, torch.tensor([2, 4]))
     assert torch.equal(maps, weights[[2, 4]].abs().amax(1))
@@ -135,23 +142,32 @@ def test_weights_that_hooks_compute_are_randomised_too(norm: Callable[[nn.Module
     """Also after a training step, which leaves them with a graph."""
     net = nn.Sequential(nn.Flatten(), norm(nn.Linear(3 * 8 * 8, 5)))
     net(IMAGE).sum().backward()
-    weight = net[1].weight.detach().clone()
-    (fresh,) = randomised_nets(net, [["1"]])
-    maps = saliency(fresh, IMAGE, torch.tensor([2, 4]))
-    assert torch.equal(net[1].weight.detach(), weight)
-    assert abs(float(torch.corrcoef(torch.stack([fresh[1].weight.flatten(), weight.flatten()]))[0, 1])) < 0.2
-    assert torch.allclose(maps, fresh[1].weight.reshape(5, 3, 8, 8)[[2, 4]].abs().amax(1))
+    weight, computed = net[1].weight, net[1].weight.detach().clone()
+    for _ in randomised(net, [["1"]]):
+        maps = saliency(net, IMAGE, torch.tensor([2, 4]))
+        fresh = net[1].weight.detach().clone()
+    assert net[1].weight is weight
+    assert torch.equal(weight, computed)
+    assert abs(float(torch.corrcoef(torch.stack([fresh.flatten(), computed.flatten()]))[0, 1])) < 0.2
+    assert torch.allclose(maps, fresh.reshape(5, 3, 8, 8)[[2, 4]].abs().amax(1))
 
 
 @pytest.mark.parametrize("inference", [False, True])
-def test_the_net_itself_is_left_alone(inference: bool) -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_net_has_its_own_back(inference: bool, stopped: bool) -> None:
     net = unordered(0).train()
     net.first.weight.requires_grad_(False)
     before, random = copy.deepcopy(net.state_dict()), torch.get_rng_state()
+    at = {name: tensor.data_ptr() for name, tensor in net.state_dict().items()}  # optimisers and DDP know them by it
     with torch.inference_mode(inference):
         groups = cascade(layers_in_use(net, IMAGE), 3)
-        for fresh in randomised_nets(net, groups):
-            saliency(fresh, IMAGE, torch.tensor([0, 1]))
+        with closing(randomised(net, groups)) as stages:
+            for _ in stages:
+                saliency(net, IMAGE, torch.tensor([0, 1]))
+                assert not any(module.training for module in net.modules())
+                if stopped:
+                    break
+    assert {name: tensor.data_ptr() for name, tensor in net.state_dict().items()} == at
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert all(module.training for module in net.modules())
     assert [key for key, value in net.named_parameters() if not value.requires_grad] == ["first.weight"]
@@ -283,7 +299,7 @@ def test_maps_of_fresh_nets_are_as_the_settings_say_and_for_the_classes_of_befor
     foreign_test(tmp_path, module, callback)
     convnet = convnet_of(module, pictures)
     stages = cascade(layers_in_use(convnet, IMAGE.new_zeros(1, 3, 16, 16)), 2)
-    nets = [convnet, *(copy.deepcopy(net) for net in randomised_nets(convnet, stages, 3))]  # each is the one before
+    nets = [copy.deepcopy(convnet), *fresh_nets(convnet, stages, 3)]
     found = []
     for i in range(4):
         picture = replace(pictures.picture(i), label=int(convnet(pictures.picture(i).frame[None] / 255).argmax()))
@@ -342,7 +358,7 @@ def test_maps_without_an_order_have_no_figure(tmp_path: Path) -> None:
 
 
 def test_layers_of_one_shape_get_weights_of_their_own() -> None:
-    [net] = randomised_nets(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), [["1", "0"]])
+    [net] = fresh_nets(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), [["1", "0"]])
     assert not torch.equal(net[0].weight, net[1].weight)
 
 
@@ -351,7 +367,7 @@ def test_a_net_made_from_a_small_seed_does_not_get_its_own_weights_back() -> Non
     for seed in range(3):
         torch.manual_seed(seed)
         made = nn.Sequential(nn.Linear(4, 4))
-        [net] = randomised_nets(made, [["0"]], seed)
+        [net] = fresh_nets(made, [["0"]], seed)
         assert not torch.equal(net[0].weight.flatten().sort().values, made[0].weight.flatten().sort().values)
 
 

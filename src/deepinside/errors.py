@@ -1,7 +1,9 @@
 """The one exception that stands for a user's mistake; the two scripts print it as one line and exit with code 2."""
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -20,3 +22,13 @@ def did_you_mean(word: object, valid: Iterable[str], otherwise: str = "") -> str
     """The end of a message about an unknown word: "; did you mean 'nearest'?", or `otherwise` where none is near."""
     near = difflib.get_close_matches(str(word), list(valid), 1)
     return f"; did you mean '{near[0]}'?" if near else otherwise
+
+
+def name_nearby(path: Path) -> str:
+    """`did_you_mean` for a path that is not there: of what lies beside its first part that is missing."""
+    missing = next((part for part in (*reversed(path.parents), path) if not os.path.lexists(part)), path)
+    try:
+        beside = os.listdir(missing.parent)
+    except OSError:
+        beside = []
+    return did_you_mean(missing.name, beside)

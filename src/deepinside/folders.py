@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from deepinside.config import TrainConfig
-from deepinside.errors import UserError
+from deepinside.errors import UserError, name_nearby
 
 # Files that lie where a run or an analysis began: only there is anything removed.
 RUN_MARK, ANALYSIS_MARK = ".deepinside_run", ".deepinside"
@@ -41,7 +41,9 @@ def check_run(folder: Path, key: str) -> Path:
     """`folder` if it is a run with a checkpoint, else a UserError that names what is missing."""
     for needed in (folder / "config.yaml", last_checkpoint(folder)):
         if not needed.is_file():
-            raise UserError(f"{key}={folder} is not a run that train.py made: there is no {needed}")
+            raise UserError(
+                f"{key}={folder} is not a run that train.py made: there is no {needed}{name_nearby(needed)}"
+            )
     return folder
 
 

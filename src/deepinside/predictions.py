@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deepinside.boxes import from_inclusive, to_inclusive
 from deepinside.data.devkit import read_label_ids
-from deepinside.errors import UserError, did_you_mean
+from deepinside.errors import UserError, name_nearby
 
 COLUMNS = ("image", "rank", "class_index", "wnid", "score", "xmin", "ymin", "xmax", "ymax", "iou", "correct")
 """Of predictions.csv. Pixels of the original picture, 0-based, inclusive; image: the file's name without extension."""
@@ -42,8 +42,7 @@ def read_predictions(
     if path.is_dir():
         raise UserError(f"predictions={path} is a folder: predictions.csv or submission.txt is needed")
     if not path.is_file():
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")])
-        raise UserError(f"predictions={path}: no such file{near}")
+        raise UserError(f"predictions={path}: no such file{name_nearby(path)}")
     if path.suffix != ".csv" and label_ids is None:
         wanted = "localisation.label_ids=FILE (the devkit's meta.mat or map_clsloc.txt) or wnid"
         raise UserError(f"{path} does not tell how its classes are numbered: {wanted} is needed")

@@ -9,7 +9,7 @@ from typing import ClassVar
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-FIRST, LONGEST = 5.0, 60.0  # seconds until the first plain line, and between two lines in the end
+FIRST, LONGEST = 2.0, 60.0  # seconds until the first plain line, and between two lines in the end
 
 
 class Bar:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from deepinside.errors import UserError, first_line
+from deepinside.errors import UserError, first_line, name_nearby
 from deepinside.records import FILE, PictureRecord, read_records
 
 FOLDERS = ("localisation", "localise", "classification")  # what says more comes first
@@ -65,7 +65,7 @@ def _table(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
         values = parse(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{file.parent} is not a folder of results: there is no {file}") from None
+        raise UserError(f"{file.parent} is not a folder of results: there is no {file}{name_nearby(file)}") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{file} cannot be read: {reason}") from None

@@ -50,9 +50,7 @@ def make_trainer(
     options = asdict(config) | {"enable_progress_bar": False}  # callbacks/progress.py shows it
     logger = EventLogger(out, purge_step=lost_from)
     if config.profiler:  # by name alone it would tell the log that `quieten` silences
-        kind = getattr(profilers, PROFILERS[config.profiler])
-        own = {"record_module_names": False} if config.profiler == "pytorch" else {}  # its hooks cannot be copied
-        options["profiler"] = kind(dirpath=out, filename="profile", **own)
+        options["profiler"] = getattr(profilers, PROFILERS[config.profiler])(dirpath=out, filename="profile")
     try:
         return Trainer(
             **options,

@@ -30,12 +30,13 @@ def check_model(model: object) -> None:
 
 @contextmanager
 def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
-    """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast;
-    of cuDNN's algorithms those that give the same bits every time.
+    """The bare model, uncompiled, frozen, in eval mode; gradients enabled, even under inference mode; no autocast and
+    no anomaly detection; of cuDNN's algorithms those that give the same bits every time.
 
-    Modes, requires_grad, the random numbers' state and cuDNN's flags are put back at the end. Modes are the modules'
-    flags alone: what a net's own `train` does beyond them (LoRA merges its weights) is not done. Raises UserError where
-    batch norms have no running statistics, and for weights made under inference mode.
+    Modes, requires_grad, buffers (ranges that a quantisation-aware net observes, say), the random numbers' state and
+    cuDNN's flags are put back at the end. Modes are the modules' flags alone: what a net's own `train` does beyond them
+    (LoRA merges its weights) is not done. Raises UserError where batch norms have no running statistics, and for
+    weights made under inference mode.
     """
     check_model(model)
     bare = bare_module(model)
@@ -51,6 +52,8 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
+            stack.enter_context(torch.autograd.set_detect_anomaly(False))  # it is the training's that is asked for
+            stack.enter_context(lent_buffers(bare))
             devices = {parameter.device for parameter in bare.parameters()}
             for kind in {device.type for device in devices} or {"cpu"}:
                 stack.enter_context(torch.autocast(kind, enabled=False))  # only where it is asked for
@@ -64,6 +67,23 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
             module.training = mode
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def lent_buffers(bare: nn.Module) -> Iterator[None]:
+    """Within, the model's buffers are copies; what happens to them, or replaces them, is gone afterwards."""
+    own = [
+        (module, name, kept) for module in bare.modules() for name, kept in module._buffers.items() if kept is not None
+    ]
+    with torch.inference_mode(False):
+        copies = {id(kept): kept.detach().clone() for _, _, kept in own}  # some are one module's and another's
+    try:
+        for module, name, kept in own:
+            module._buffers[name] = copies[id(kept)]
+        yield
+    finally:
+        for module, name, kept in own:
+            module._buffers[name] = kept
 
 
 @contextmanager
@@ -96,7 +116,7 @@ def _check_pictures_stay_apart(bare: nn.Module) -> None:
 
 def _check_weights_take_part(bare: nn.Module) -> None:
     """Inference tensors cannot be saved for a backward pass, nor be unfrozen again outside inference mode."""
-    for name, tensor in (*bare.named_parameters(), *bare.named_buffers()):
+    for name, tensor in bare.named_parameters():
         if tensor.is_inference() and tensor.is_floating_point():
             raise UserError(
                 f"{name} was made or moved under torch.inference_mode and can take no part in gradients: make the model"

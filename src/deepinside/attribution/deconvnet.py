@@ -32,7 +32,8 @@ Pair = tuple[int, int]
 
 
 def deconvnet(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """The DeconvNet's reconstruction of a class score's cause, by explicit steps back through a chain of layers.
+    """The DeconvNet's reconstruction of a class score's cause, by explicit steps back through a chain of layers
+    (Zeiler & Fergus 2013; the paper's section 4).
 
     model: images -> class scores (N, classes), each layer feeding the next one alone: convolutions, full layers,
     max-pools, rectifiers, local response and batch normalisation, dropout, adaptive average pools, flatten.

@@ -1,19 +1,18 @@
 """Cascading randomisation of a net's weights, from the scores down (Adebayo et al. 2018, Sanity Checks for Saliency
 Maps, section 4): a map that does not change with the weights explains the picture, not the net."""
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from deepinside.attribution.context import bare_module, gradients_on
+from deepinside.attribution.context import bare_module, gradients_on, lent_buffers
 
 SALT = 20180001  # a net that was itself made from a small seed must not get its own first weights back
-Net = TypeVar("Net", bound=nn.Module)
 
 
 def layers_in_use(model: nn.Module, images: Tensor) -> list[str]:
@@ -43,30 +42,49 @@ def cascade(layers: Sequence[str], stages: int) -> list[list[str]]:
     return [down[:1], *(rest[low:high] for low, high in pairwise(cuts))]
 
 
-def randomised_nets(model: Net, groups: Sequence[Sequence[str]], seed: int = 0) -> Iterator[Net]:
-    """After each group of layers the net whose weights are fresh in this group and in all before it.
+def randomised(model: nn.Module, groups: Sequence[Sequence[str]], seed: int = 0) -> Generator[list[str], None, None]:
+    """Each group of layers, as soon as the model's weights are fresh in this group and in all before it.
 
-    It is one copy of the model, which changes from one to the next; the model itself, its modes and the random numbers'
-    state are left alone. A layer draws its weights by its own `reset_parameters` (a batch norm forgets its statistics,
-    too); those that it leaves as they were, and those of layers without one, are shuffled. The draws depend on the seed
-    and the layer alone, on any device.
+    It is the model itself: not every net can be copied. It has its own weights, buffers and modes back when the
+    iteration ends or is closed (`contextlib.closing`); the random numbers' state is left alone. A layer draws its
+    weights by its own `reset_parameters` (a batch norm forgets its statistics, too); those that it leaves as they were,
+    and those of layers without one, are shuffled. The draws depend on the seed and the layer alone, on any device.
     """
     bare = bare_module(model)
-    with torch.inference_mode(False), torch.no_grad():
-        # Weights that hooks compute (weight_norm's, spectral_norm's) keep a graph, and torch copies none.
-        computed = [
-            t for module in bare.modules() for t in vars(module).values() if isinstance(t, Tensor) and t.grad_fn
-        ]
-        net = cast(Net, copy.deepcopy(bare, {id(tensor): tensor.detach().clone() for tensor in computed}))
-        for module in net.modules():
-            module.training = False
-    layers, number = dict(net.named_modules()), 0
-    for group in groups:
+    layers, number = dict(bare.named_modules()), 0
+    with _lent(bare):
+        for group in groups:
+            with torch.inference_mode(False), torch.no_grad():
+                for name in group:
+                    _randomise(layers[name], SALT + 1000 * seed + number)
+                    number += 1
+            yield list(group)
+
+
+@contextmanager
+def _lent(bare: nn.Module) -> Iterator[None]:
+    """Within, the model's weights and buffers are copies, in eval mode."""
+    weights = [(parameter, parameter.data) for parameter in bare.parameters()]
+    # Weights that hooks compute (weight_norm's, spectral_norm's) are plain attributes, and may keep a graph.
+    computed = [(m, name, t) for m in bare.modules() for name, t in vars(m).items() if isinstance(t, Tensor)]
+    modes = [(module, module.training) for module in bare.modules()]
+    try:
         with torch.inference_mode(False), torch.no_grad():
-            for name in group:
-                _randomise(layers[name], SALT + 1000 * seed + number)
-                number += 1
-        yield net
+            for parameter, own in weights:
+                parameter.data = own.clone()
+            for module, name, tensor in computed:
+                vars(module)[name] = tensor.detach().clone()
+        for module, _ in modes:
+            module.training = False
+        with lent_buffers(bare):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for module, name, tensor in computed:
+            vars(module)[name] = tensor
+        for parameter, own in weights:
+            parameter.data = own
 
 
 def _randomise(layer: nn.Module, seed: int) -> None:

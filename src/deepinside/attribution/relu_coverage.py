@@ -43,7 +43,8 @@ class _Coverage(ActivationMode):
 
 
 def relu_coverage(model: nn.Module, images: Tensor) -> ReluCoverage:
-    """The rectifiers (with the share of their open gates), smooth activations and other gates that a picture meets.
+    """The rectifiers (with the share of their open gates), smooth activations and other gates that a picture meets:
+    what the rules of section 4 (DeconvNet, guided back-prop) would touch, and what they cannot.
 
     images: (N, C, H, W) as the model takes them; one forward pass in eval mode, which leaves the model as it was.
     Raises ValueError for pictures of another shape or kind.

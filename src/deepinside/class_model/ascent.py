@@ -196,7 +196,7 @@ def _start(bare: nn.Module, centre: Tensor, classes: Tensor, size: Size, begin: 
             noise = torch.randn(3, *size, generator=generator, device="cpu", dtype=torch.float32)
             images[i] = noise.to(images) * sigma
         gradient = _climb(bare, centre + images / 255, classes, class_score)[1]
-        shut = gradient.flatten(1).abs().amax(1) == 0
+        shut = ~(gradient.flatten(1).abs().amax(1) > 0)  # none, or NaN, as where a net divides by the contrast
         if not shut.any():
             break
     return images, shut

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from deepinside.data.picture import Classes
-from deepinside.errors import UserError
+from deepinside.errors import UserError, name_nearby
 
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1), half-open edges in pixels."""
@@ -86,6 +86,8 @@ def read_class_list(path: Path) -> Classes:
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"model.classes={path}: no such file{name_nearby(path)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no text file that can be read: {error}") from None
     found: dict[str, str] = {}

@@ -14,7 +14,7 @@ from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.listing import contents
 from deepinside.data.picture import UnreadablePicture
 from deepinside.data.source import PictureSource, read
-from deepinside.errors import UserError, did_you_mean
+from deepinside.errors import UserError, name_nearby
 
 LOCALIZATION, SIZES, LABELS = "localization.txt", "image_sizes.txt", "class_labels.txt"
 FOLDERS = ("ILSVRC/Annotations/CLS-LOC/val", "Annotations/CLS-LOC/val", "CLS-LOC/val", "val", ".")
@@ -55,8 +55,7 @@ def read_boxes(path: Path) -> list[BoxedPicture]:
         if not path.is_file():
             raise UserError(f"boxes={folder}: no XMLs, {LOCALIZATION} or {path.name} in there; {contents(folder)}")
     if not path.is_file():
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")])
-        raise UserError(f"boxes={path}: no such file or folder{near}")
+        raise UserError(f"boxes={path}: no such file or folder{name_nearby(path)}")
     if path.suffix != ".csv":
         return _read_localization(path)
     return [_boxed(name, boxes, None) for name, boxes in read_solution_csv(path).items()]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from deepinside.data.ilsvrc import imagenet_wnids
-from deepinside.errors import UserError, did_you_mean
+from deepinside.errors import UserError, did_you_mean, name_nearby
 
 BLACKLISTED = "ILSVRC2012_val_{:08d}"
 
@@ -23,9 +23,8 @@ def read_label_ids(source: str, wnids: Collection[str]) -> Mapping[str, int]:
         return {wnid: number for number, wnid in enumerate(all_wnids, start=1)}
     path = Path(source).expanduser()
     if not path.is_file():
-        raise UserError(
-            f"localisation.label_ids={source}: no such file; valid: wnid, the kit's meta.mat, map_clsloc.txt"
-        )
+        valid = "valid: wnid, the kit's meta.mat, map_clsloc.txt"
+        raise UserError(f"localisation.label_ids={source}: no such file; {valid}{name_nearby(path)}")
     found = _read_mat(path) if path.suffix == ".mat" else _read_lines(path)
     missing = [wnid for wnid in wnids if wnid not in found]
     if missing:
@@ -42,7 +41,7 @@ def read_blacklist(path: Path) -> set[str]:
     UserError.
     """
     if not os.path.isfile(path):  # unlike a Path's own, without an error where a name is too long for one
-        raise UserError(f"localisation.blacklist={path}: no such file")
+        raise UserError(f"localisation.blacklist={path}: no such file{name_nearby(path)}")
     words = path.read_text(encoding="utf-8-sig", errors="replace").split()
     return {BLACKLISTED.format(int(word)) if word.isdecimal() else Path(word).stem for word in words}
 

@@ -19,11 +19,10 @@ from deepinside.data.listing import (
     holds_pictures,
     is_picture,
     limited,
-    names_in,
     picture_names,
 )
 from deepinside.data.picture import Classes, Picture
-from deepinside.errors import UserError, did_you_mean
+from deepinside.errors import UserError, did_you_mean, name_nearby
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation", "test")}
 # Names that splits have elsewhere (training_set, seg_test): together, with folders in both, they are no classes.
@@ -166,7 +165,7 @@ def _expand(given: str) -> list[Path]:
     elif glob.has_magic(given):
         found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True)) if is_picture(match)]
     else:
-        raise UserError(f"no photograph {path}{did_you_mean(path.name, names_in(path.parent))}")
+        raise UserError(f"no photograph {path}{name_nearby(path)}")
     if not found:
         raise UserError(f"no photographs fit {given}; known are {', '.join(SUFFIXES)}")
     return found

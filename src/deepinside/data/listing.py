@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from deepinside.errors import UserError, did_you_mean
+from deepinside.errors import UserError, name_nearby
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 T = TypeVar("T")
@@ -18,7 +18,7 @@ def existing_folder(root: Path) -> Path:
         return root
     if os.path.exists(root):
         raise UserError(f"{root} is a file; a folder of pictures is needed")
-    raise UserError(f"no folder {root}{did_you_mean(root.name, names_in(root.parent))}")
+    raise UserError(f"no folder {root}{name_nearby(root)}")
 
 
 def find_pictures(folder: Path) -> list[Path]:

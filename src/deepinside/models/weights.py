@@ -17,7 +17,7 @@ from deepinside.config import ModelConfig
 from deepinside.data.annotations import read_class_list
 from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.picture import Classes
-from deepinside.errors import UserError, did_you_mean, first_line
+from deepinside.errors import UserError, did_you_mean, first_line, name_nearby
 from deepinside.models.convnet import Preprocessing
 
 
@@ -93,7 +93,7 @@ def load_weights(name: str, weights: str) -> Weights | None:
     valid = ["none", *zoo.get_model_weights(name).__members__] if in_zoo else ["none"]  # DEFAULT is a member
     if in_zoo and weights in valid:
         return _from_torchvision(name, weights)
-    hint = did_you_mean(weights, valid)
+    hint = did_you_mean(weights, valid) or name_nearby(Path(weights))
     raise UserError(f"model.weights={weights} is neither a file nor one of {', '.join(valid)} (for {name}){hint}")
 
 
