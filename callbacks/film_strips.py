@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from callbacks.gathering import show_picture
+from callbacks.gathering import shortened, show_picture
 from deepinside.files import replacing
 from deepinside.plots import Pixels, draw_strip
 
@@ -64,7 +64,7 @@ class Looks:
 def slug(index: int, name: str, digits: int = 4) -> str:
     """0012_goose: what files and tags are called; without a name the number alone."""
     words = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", name).lower()).strip("_")
-    return f"{index:0{digits}d}_{words}".rstrip("_")
+    return f"{index:0{digits}d}_{shortened(words)}".rstrip("_")
 
 
 def shrink(values: Tensor, side: int = SIDE) -> Tensor:

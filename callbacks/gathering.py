@@ -37,7 +37,12 @@ def raise_together(error: UserError | None) -> None:
 
 def panel_file(folder: Path, index: int, name: str) -> Path:
     """Where the panel of picture `index`, called `name`, lies in a folder of results."""
-    return folder / "pictures" / f"{index:05d}_{Path(name).name}.png"
+    return folder / "pictures" / f"{index:05d}_{shortened(Path(name).name)}.png"
+
+
+def shortened(name: str) -> str:
+    """As much of it as a file's name has room for: systems allow 255 bytes, and a word around it."""
+    return name.encode()[:200].decode(errors="ignore")
 
 
 def writers(trainer: Trainer) -> list[Any]:

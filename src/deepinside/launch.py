@@ -1,6 +1,7 @@
 """How both scripts begin and end: errors as one line with exit code 2, Ctrl-C and SIGTERM, several processes."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from deepinside.errors import UserError, first_line
 
 # Spinning OpenMP threads slow training down fivefold when anything else uses the CPU. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what Metal lacks is done by the CPU
 
 PATIENCE = 30.0  # seconds; on a busy machine the first process takes a few to end
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -30,6 +32,8 @@ class Terminated(KeyboardInterrupt):
 def run_script(main: Callable[[list[str]], None]) -> None:
     """Calls `main` with the command line; a UserError becomes one line on stderr and exit code 2, Ctrl-C code 130,
     SIGTERM code 143."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks ends nothing
     first = os.getppid()  # of a further process of this machine: Lightning's first one starts the others
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)

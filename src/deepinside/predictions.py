@@ -106,7 +106,7 @@ def write_submission(path: Path, guesses: Iterable[tuple[str, Guesses | None]], 
                 words += [str(numbers[identifier]), *(f"{edge:.9g}" for edge in box)]
         lines.append(" ".join(words) or NO_GUESS)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 
 def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int]) -> dict[str, Guesses]:

@@ -27,6 +27,8 @@ def label_runs(folders: Sequence[Path]) -> list[str]:
     twice = [str(folder) for folder, place in zip(folders, real, strict=True) if real.count(place) > 1]
     if twice:
         raise UserError(f"runs={','.join(map(str, folders))} names the same folder twice: {twice[0]}")
+    if len({place.anchor for place in places}) > 1:  # drives of Windows
+        return [place.as_posix() for place in places]
     above = Path(os.path.commonpath([place.parent for place in places]))
     return [place.relative_to(above).as_posix() for place in places]
 

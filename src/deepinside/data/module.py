@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from typing import Any
 
 import torch
@@ -123,6 +124,8 @@ class PictureData(LightningDataModule):
             batch_size=self.data.batch_size,
             num_workers=workers,
             persistent_workers=workers > 0,
+            # Python 3.14's own choice hands each the whole list of pictures, and takes callbacks/calls.py's place.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             collate_fn=collate,
             **options,

@@ -38,6 +38,8 @@ def check_cpus() -> list[Finding]:
 
 
 def check_ram() -> Finding:
+    if not hasattr(os, "sysconf"):
+        return Finding("RAM", "this system does not tell")
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in map(Path, LIMITS):
         if limit.is_file() and (text := limit.read_text().strip()).isdecimal():

@@ -132,8 +132,8 @@ def find_boxes(frame: Tensor, found: CropSaliency, question: Question) -> Locate
     """The rest, on one core of the CPU: the cuts, and the boxes round them."""
     numbers, guessed = question.numbers, question.guess(found.scores)
     if isinstance(numbers, Evidence):
-        pixels = in_unit_range(frame, "frame", None).permute(1, 2, 0).double().cpu().numpy()
-        maps, counts = found.maps.double().numpy(), _counts(found, guessed)
+        pixels = in_unit_range(frame, "frame", None).permute(1, 2, 0).cpu().double().numpy()
+        maps, counts = found.maps.cpu().double().numpy(), _counts(found, guessed)
         masks, boxes = evidence_boxes(pixels, maps, found.coverage.numpy(), numbers, counts)
         answer = _answer(found, guessed, masks, boxes, question.label)
         return replace(answer, evidence=evidence_map(answer.saliency, numbers))

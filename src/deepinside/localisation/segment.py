@@ -122,7 +122,7 @@ def in_unit_range(image: Tensor, name: str, like: Tensor | None) -> Tensor:
     whole = image.dtype == torch.uint8
     if not whole and not (image.is_floating_point() and image.min() >= 0 and image.max() <= 1):
         raise ValueError(f"{name} must be uint8, or finite and in [0, 1]")
-    pixels = image.detach().float() if like is None else image.detach().to(like)
+    pixels = image.detach().float() if like is None else image.detach().to(like.device).to(like)
     return pixels / 255 if whole else pixels
 
 

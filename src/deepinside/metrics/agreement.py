@@ -25,7 +25,9 @@ def agreement(maps_a: Tensor, maps_b: Tensor) -> tuple[Tensor, Tensor]:
     if maps_a.shape != maps_b.shape or maps_a.ndim != 3 or min(maps_a.shape[1:]) < SMALLEST:
         shapes = f"{tuple(maps_a.shape)} and {tuple(maps_b.shape)}"
         raise ValueError(f"maps must be (N, h, w) twice, sides from {SMALLEST} pixels, not {shapes}")
-    a, b = (torch.stack([_smooth(one) for one in maps]) if len(maps) else maps.double() for maps in (maps_a, maps_b))
+    a, b = (
+        torch.stack([_smooth(one) for one in maps]) if len(maps) else maps.cpu().double() for maps in (maps_a, maps_b)
+    )
     correlations = [_spearman(x.numpy(), y.numpy()) for x, y in zip(a, b, strict=True)]
     ranks = torch.tensor(correlations, dtype=torch.float64, device="cpu")
     if not len(a):
@@ -44,9 +46,9 @@ def covered_part(maps: Tensor, coverage: Tensor | None) -> Tensor:
     """
     if coverage is None:
         return maps
-    share = functional.interpolate(coverage[None, None].double(), maps.shape[-2:], mode="bilinear", antialias=True)[
-        0, 0
-    ]
+    share = functional.interpolate(
+        coverage[None, None].cpu().double(), maps.shape[-2:], mode="bilinear", antialias=True
+    )[0, 0]
     seen = share.to(maps.device) > 0.999
     columns = seen.any(0)
     return maps[..., seen[:, columns].all(1), :][..., columns]

@@ -9,7 +9,7 @@ HOLDS, PART, APART = 0.8, 0.25, 0.1
 
 def box_error(box: Tensor, truth: Tensor) -> str:
     """The kind of KINDS that a box (4,) for a known class is; truth (M, 4), M > 0. Never "wrong_class"."""
-    one, truth = box[None].double(), truth.double()
+    one, truth = box[None].cpu().double(), truth.cpu().double()
     overlaps = iou(one, truth)[0]
     if overlaps.max() >= 0.5:
         return "right"

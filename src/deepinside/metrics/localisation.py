@@ -49,7 +49,8 @@ def score_guesses(label: int, classes: Tensor, boxes: Tensor, truth: Tensor) -> 
     """Each guess's best IoU with any true box (whatever its class), and whether it is right by ILSVRC's rule.
 
     label; classes int (K,), K <= 5, best first; boxes (K, 4); truth (M, 4), all boxes of the label -> IoU float64 (K,)
-    and bool (K,). Without true boxes IoU is 0. ValueError for more than 5 guesses or shapes that do not fit.
+    and bool (K,), on the CPU: not every device has double precision. Without true boxes IoU is 0. ValueError for more
+    than 5 guesses or shapes that do not fit.
     """
     if not isinstance(classes, Tensor):
         raise ValueError(f"classes must be a tensor of class indices, not {type(classes).__name__}")
@@ -58,9 +59,9 @@ def score_guesses(label: int, classes: Tensor, boxes: Tensor, truth: Tensor) -> 
     if classes.ndim != 1 or classes.is_floating_point() or len(boxes) != len(classes):
         raise ValueError(f"{len(boxes)} boxes need as many class indices, not {classes.dtype} {tuple(classes.shape)}")
     check_boxes(boxes)  # as given: half precision has lost what double would not bring back
-    overlaps = iou(boxes.double(), truth.to(boxes.device).double())  # float32 rounds areas of large pictures
+    overlaps = iou(boxes.cpu().double(), truth.cpu().double())  # float32 rounds areas of large pictures
     best = overlaps.amax(dim=1) if len(truth) else overlaps.new_zeros(len(boxes))
-    return best, (classes.to(boxes.device) == label) & (best >= 0.5)
+    return best, (classes.cpu() == label) & (best >= 0.5)
 
 
 def score_picture(
@@ -153,7 +154,7 @@ def _of_boxes(label: int, classes: Tensor, boxes: Tensor, known: Tensor | None, 
     values = dict(zip(ERRORS, _errors(right).tolist(), strict=True))
     if known is None:
         return values
-    best = float(iou(known[None].double(), truth.to(known.device).double()).max())  # in float32 0.7 is less than 0.7
+    best = float(iou(known[None].cpu().double(), truth.cpu().double()).max())  # in float32 0.7 is less than 0.7
     return values | {name: float(best >= level) for name, level in KNOWN.items()} | {"mean_iou": best}
 
 

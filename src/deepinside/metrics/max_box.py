@@ -49,7 +49,7 @@ def threshold_hits(saliency: Tensor, truth: Tensor) -> Tensor:
         left, top, levels = left + x0, top + y0, levels[y0:y1, x0:x1]
     wanted = torch.tensor(IOUS, dtype=torch.float64, device="cpu")
     together = torch.from_numpy(np.concatenate([boxes for boxes, _ in found])).double()
-    best = iou(together, truth.double().cpu()).amax(dim=1)
+    best = iou(together, truth.cpu().double()).amax(dim=1)
     for t, part in enumerate(best.split([len(boxes) for boxes, _ in found])):
         tried = torch.stack([part[int(found[t][1].argmax())], *[part.max()] * 3])
         hits[:, t] = tried >= wanted
@@ -65,7 +65,7 @@ def centre_hits(truth: Tensor, size: tuple[int, int]) -> Tensor:
     fractions = double(range(1, THRESHOLDS + 1))[:, None] / THRESHOLDS
     sides = double([size[1], size[0]])
     centred = torch.cat([(1 - fractions) / 2 * sides, (1 + fractions) / 2 * sides], dim=1)
-    return iou(centred, truth.double().cpu()).amax(dim=1) >= double(IOUS)[:, None]
+    return iou(centred, truth.cpu().double()).amax(dim=1) >= double(IOUS)[:, None]
 
 
 def best_thresholds(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
