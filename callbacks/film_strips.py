@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from callbacks.gathering import shortened, show_picture
+from callbacks.kept_results import DAMAGED
 from deepinside.files import replacing
 from deepinside.plots import Pixels, draw_strip
 
@@ -25,6 +26,7 @@ class Looks:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self.whole: dict[Path, bool] = {}
         self.held: dict[int, tuple[str, Arrays]] = {}
 
     def forget_after(self, step: int, trainer: Trainer) -> None:
@@ -43,13 +45,26 @@ class Looks:
     def steps(self) -> list[int]:
         if self.folder is None:
             return sorted(self.held)
-        return sorted(int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdigit())
+        found = sorted(int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal())
+        return [step for step in found if self._is_whole(self.folder / f"{step}.npz")]
+
+    def _is_whole(self, file: Path) -> bool:
+        """Whether it can be read; of one that cannot it is told once."""
+        if file not in self.whole:
+            try:
+                self.read(int(file.stem))
+                self.whole[file] = True
+            except DAMAGED:
+                print(f"{file} is damaged: that look is left out", flush=True)
+                self.whole[file] = False
+        return self.whole[file]
 
     def add(self, trainer: Trainer, title: str, arrays: Arrays) -> None:
         """Written by the first process."""
         if self.folder is None:
             self.held[trainer.global_step] = (title, arrays)
         elif trainer.is_global_zero:
+            self.whole.pop(self.folder / f"{trainer.global_step}.npz", None)
             with replacing(self.folder / f"{trainer.global_step}.npz") as part, part.open("wb") as file:
                 np.savez(file, title=np.array(title), **arrays)  # type: ignore[arg-type]
 
@@ -57,7 +72,7 @@ class Looks:
         """The look's title and its arrays."""
         if self.folder is None:
             return self.held[step]
-        with np.load(self.folder / f"{step}.npz") as content:
+        with (self.folder / f"{step}.npz").open("rb") as file, np.load(file) as content:
             return str(content["title"]), {key: content[key] for key in content.files if key != "title"}
 
 

@@ -42,7 +42,7 @@ def panel_file(folder: Path, index: int, name: str) -> Path:
 
 def shortened(name: str) -> str:
     """As much of it as a file's name has room for: systems allow 255 bytes, and a word around it."""
-    return name.encode()[:200].decode(errors="ignore")
+    return name.encode(errors="replace")[:200].decode(errors="ignore")
 
 
 def writers(trainer: Trainer) -> list[Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,10 @@ from torch.serialization import safe_globals
 from deepinside.files import replacing
 from deepinside.models.convnet import ConvNet
 
-DAMAGED = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, pickle.PickleError)
+DAMAGED = (
+    *(OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError),
+    *(pickle.PickleError, zipfile.BadZipFile),
+)  # what reading such a file may end in
 
 
 def net_fingerprint(convnet: ConvNet, numbers: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Where to write what is moved to `path` once it is whole: a reader never sees half a file. Makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)  # it may be a link to somewhere else
     try:
         yield part
     except BaseException:

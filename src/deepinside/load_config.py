@@ -71,6 +71,8 @@ def _user_layers(schema: type[SharedConfig], arguments: Sequence[str]) -> Iterat
     texts = {key for key, f in options(schema) if f.type in (str, str | None)}
     for argument in arguments:
         key, equals, value = argument.partition("=")
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            raise UserError(f"config error: {key}= is not in UTF-8: rename what it names")
         if not equals:
             raise UserError(f"config error: '{argument}' is not of the form key=value (see --help)")
         if key == "config":

@@ -1,7 +1,6 @@
 """Guessed boxes as files: predictions.csv, and submission.txt as ILSVRC's development kit evaluates it."""
 
 import csv
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deepinside.boxes import from_inclusive, to_inclusive
+from deepinside.data.annotations import FURTHEST
 from deepinside.data.devkit import read_label_ids
 from deepinside.errors import UserError, name_nearby
 
@@ -79,7 +79,7 @@ def read_csv(path: Path) -> dict[str, Guesses]:
                     raise ValueError("not as many columns as the first line has")
                 row = {column: row[column].strip() for column in NEEDED}
                 edges = [float(row[edge]) for edge in NEEDED[3:]]
-                if not all(map(math.isfinite, edges)):
+                if not sum(map(abs, edges)) < FURTHEST:
                     raise ValueError("an edge is not a finite number")
                 if edges[0] > edges[2] or edges[1] > edges[3]:
                     raise ValueError("xmin > xmax or ymin > ymax")
@@ -124,7 +124,7 @@ def read_submission(path: Path, images: Sequence[str], numbers: Mapping[str, int
     for number, (image, line) in enumerate(zip(sorted(images), lines, strict=True), start=1):
         try:
             words = [_number(word) for word in line.replace(",", " ").split()]
-            if not all(map(math.isfinite, words)):
+            if not sum(map(abs, words)) < FURTHEST:
                 raise ValueError("not all of its numbers are finite")
             if len(words) % 5 or len(words) > 5 * MAX_GUESSES:
                 raise ValueError(f"{len(words)} numbers; a guess has 5, a picture at most {MAX_GUESSES} guesses")

@@ -69,9 +69,10 @@ def _difference(numbers: Sequence[float]) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """As TensorBoard's TEXT shows it; a | within a cell would end it."""
+    """As TensorBoard's TEXT shows it; a | within a cell would end it, a new line the table, and < begin a tag."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    shown = str.maketrans({"|": "\\|", "&": "&amp;", "<": "&lt;", "\n": " "})
+    return "\n".join(f"| {' | '.join(cell.translate(shown) for cell in line)} |" for line in lines)
 
 
 def print_table(table: Table, width: int = 120) -> None:

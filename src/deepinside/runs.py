@@ -43,9 +43,12 @@ class Run:
         return read_records(self.pictures_folder / FILE) if self.pictures_folder else []
 
     def kept(self, name: str | None) -> Path | None:
-        """A file that a record names, None where it was not kept or is gone."""
-        file = self.pictures_folder / name if name and self.pictures_folder else None
-        return file if file and os.path.isfile(file) else None
+        """A file that a record names, None where it was not kept, is gone or lies elsewhere: comparisons copy it."""
+        if not name or not self.pictures_folder:
+            return None
+        file = self.pictures_folder / name
+        inside = file.resolve().is_relative_to(self.pictures_folder.resolve())
+        return file if inside and os.path.isfile(file) else None
 
     @property
     def class_models(self) -> dict[str, Path]:

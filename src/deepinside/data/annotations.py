@@ -1,7 +1,6 @@
 """ILSVRC's text files: VOC XMLs, LOC_*_solution.csv and LOC_synset_mapping.txt."""
 
 import csv
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from deepinside.errors import UserError, name_nearby
 
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1), half-open edges in pixels."""
+FURTHEST = 1e9  # pixels; float32 and its areas have no room for much more
 
 
 def read_voc_xml(path: Path) -> tuple[str, tuple[int, int], list[tuple[str, Box]]]:
@@ -22,11 +22,15 @@ def read_voc_xml(path: Path) -> tuple[str, tuple[int, int], list[tuple[str, Box]
     (0, 0) where the XML has none. Raises UserError where the file is no such XML.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
         root = ElementTree.parse(path).getroot()
         height, width = (int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
         edges = [f"bndbox/{edge}" for edge in ("xmin", "ymin", "xmax", "ymax")]
+        if max(height, width) > FURTHEST:
+            raise ValueError("a size is no number of pixels")
         objects = [(_text(o, "name"), half_open(_text(o, edge) for edge in edges)) for o in root.iter("object")]
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:  # an encoding nobody knows, a link
         raise UserError(f"{path}: not a VOC annotation: {error}") from error
     return root.findtext("filename") or "", (height, width), objects
 
@@ -116,8 +120,8 @@ def half_open(edges: Iterable[str | int]) -> Box:
     The same as boxes.from_inclusive, for plain numbers: LOC_train_solution.csv has half a million boxes.
     """
     left, top, right, bottom = (float(edge) for edge in edges)
-    if not math.isfinite(left + top + right + bottom):
-        raise ValueError("an edge is not a finite number")
+    if not abs(left) + abs(top) + abs(right) + abs(bottom) < FURTHEST:
+        raise ValueError("an edge is not a finite number of pixels")
     # A few of ILSVRC's training boxes have min and max exchanged.
     return min(left, right), min(top, bottom), max(left, right) + 1, max(top, bottom) + 1
 

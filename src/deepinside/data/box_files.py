@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from deepinside.data.annotations import Box, half_open, read_solution_csv, read_voc_xml
+from deepinside.data.annotations import FURTHEST, Box, half_open, read_solution_csv, read_voc_xml
 from deepinside.data.ilsvrc import imagenet_wnids
 from deepinside.data.listing import contents
 from deepinside.data.picture import UnreadablePicture
@@ -102,6 +102,12 @@ def _read_localization(path: Path) -> list[BoxedPicture]:
     for name, number in label_of.items():
         if number < 0:
             raise UserError(f"{labels}: {name} has the class number {number}; they count from 0")
+    for name, size in size_of.items():
+        if min(size) < 1:
+            raise UserError(f"{sizes}: {name} has {size[1]} x {size[0]} pixels")
+    for name in edges:
+        if not Path(name).name:
+            raise UserError(f"{path}: '{name}' is no name of a picture")
     wnids = imagenet_wnids() if all("ILSVRC2012" in name for name in edges) else ()
     ids = {name: wnids[n] if n < len(wnids) else str(n) for name, n in label_of.items()}
     repeated = Counter(Path(name).stem for name in edges).most_common(1)[0][1] > 1
@@ -121,7 +127,9 @@ def _rows(path: Path, form: str, numbers: int) -> Iterator[tuple[str, list[int]]
                     continue
                 if len(row) != numbers + 1:
                     raise ValueError(f"{len(row)} fields")
-                yield row[0], [int(field) for field in row[1:]]
+                if not (given := [int(field) for field in row[1:]]) or max(map(abs, given)) > FURTHEST:
+                    raise ValueError("a number is out of range")
+                yield row[0], given
         except (ValueError, csv.Error) as error:
             raise UserError(f"{path}, line {rows.line_num}: not of the form {form}: {error}") from None
     if rows.line_num == 0:

@@ -1,7 +1,10 @@
 """A picture file -> a uint8 RGB tensor in the file's own pixels."""
 
 import io
+import os
+import stat
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from deepinside.data.picture import UnreadablePicture
 from deepinside.errors import first_line
 
 LONGEST = 100  # of a picture's long side over its short one
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # Pillow has others, and starts Ghostscript for one
+LARGE = 2**22  # bytes from which a JPEG's header is read before the whole: no small one has many pixels
 
 
 def decode(path: Path, upright: bool = False) -> Tensor:
@@ -30,7 +35,7 @@ def decode(path: Path, upright: bool = False) -> Tensor:
 
     torchvision decodes JPEG, PNG, GIF and WebP (300 ILSVRC pictures: about 1.4 times as fast as Pillow, one thread),
     Pillow what torchvision refuses. Raises UnreadablePicture where both refuse: missing, empty, truncated, no picture;
-    and for a line, which would take gigabytes at the size of a net.
+    for a line, which would take gigabytes at the size of a net, and for more pixels than Pillow opens (179 millions).
     """
     image = _decoded(path, upright)
     height, width = image.shape[-2:]
@@ -42,11 +47,15 @@ def decode(path: Path, upright: bool = False) -> Tensor:
 
 def _decoded(path: Path, upright: bool) -> Tensor:
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            raise UnreadablePicture(path.stem, f"a pipe, no file ({path})")
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise UnreadablePicture(path.stem, f"{error.strerror} ({path})") from error
     if not len(data):
         raise UnreadablePicture(path.stem, f"the file is empty ({path})")
+    if data[:2].tobytes() != b"\xff\xd8" or len(data) > LARGE:
+        _check_pixels(data, path)
     if not (upright and data[8:12].tobytes() == b"WEBP"):  # of which torchvision does not read the orientation
         try:
             return _with_torchvision(torch.from_numpy(data), upright)
@@ -61,6 +70,16 @@ def _decoded(path: Path, upright: bool) -> Tensor:
         raise UnreadablePicture(path.stem, f"{first_line(error)} ({path})") from error
 
 
+def _check_pixels(data: np.ndarray[Any, Any], path: Path) -> None:
+    """By the header: torchvision has no limit, and takes gigabytes for a file of some kilobytes."""
+    with suppress(OSError, SyntaxError, ValueError), warnings.catch_warnings():  # other damage is told when it is read
+        warnings.simplefilter("ignore")
+        try:
+            Image.open(io.BytesIO(data.tobytes()), formats=FORMATS).close()
+        except Image.DecompressionBombError as error:
+            raise UnreadablePicture(path.stem, f"{first_line(error)} ({path})") from None
+
+
 def _with_torchvision(data: Tensor, upright: bool) -> Tensor:
     with warnings.catch_warnings():
         # torchvision 0.29 deprecates its decoders for torchcodec's, which always apply EXIF orientation.
@@ -72,7 +91,7 @@ def _with_torchvision(data: Tensor, upright: bool) -> Tensor:
 
 
 def _with_pillow(data: np.ndarray[Any, Any], upright: bool) -> Tensor:
-    with Image.open(io.BytesIO(data.tobytes())) as stored:
+    with Image.open(io.BytesIO(data.tobytes()), formats=FORMATS) as stored:
         picture = _upright(stored) if upright else stored
         if picture.mode.startswith("I;16"):
             # Pillow's own conversion clips 16-bit grey at 255.

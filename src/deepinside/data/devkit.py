@@ -43,7 +43,7 @@ def read_blacklist(path: Path) -> set[str]:
     if not os.path.isfile(path):  # unlike a Path's own, without an error where a name is too long for one
         raise UserError(f"localisation.blacklist={path}: no such file{name_nearby(path)}")
     words = path.read_text(encoding="utf-8-sig", errors="replace").split()
-    return {BLACKLISTED.format(int(word)) if word.isdecimal() else Path(word).stem for word in words}
+    return {BLACKLISTED.format(int(word)) if word.isdecimal() and len(word) < 10 else Path(word).stem for word in words}
 
 
 def _read_mat(path: Path) -> dict[str, int]:

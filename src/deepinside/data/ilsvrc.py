@@ -155,7 +155,7 @@ def _first_existing(paths: list[Path]) -> Path:
 def _list_files(tree: Tree) -> list[str]:
     """Paths of the split's pictures relative to their folder, with forward slashes."""
     if tree.listing.is_file():
-        lines = tree.listing.read_text(encoding="utf-8-sig").splitlines()
+        lines = tree.listing.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         listed = [f"{line.split()[0]}.JPEG" for line in lines if line.strip()]
         # Many sort the validation pictures into a folder for each class and leave the old list: it is no use then.
         if listed and ("/" in listed[0]) == bool(class_folders(tree.pictures)):

@@ -1,7 +1,7 @@
 """What lies in a folder: its pictures, its files, its class folders."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 def picture_names(folder: Path) -> list[str]:
     """The same as paths below `folder` with forward slashes: a million Paths take half a minute and half a GB."""
-    found = (name for name in file_names(folder) if is_picture(name))
+    found = in_utf8(folder, (name for name in file_names(folder) if is_picture(name)))
     return sorted(found, key=lambda name: name.replace("/", "\0"))  # folder by folder, as Paths sort
 
 
@@ -63,9 +63,19 @@ def class_folders(folder: Path) -> list[str]:
         return []
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
+    return sorted(in_utf8(folder, names))
+
+
+def in_utf8(folder: Path, names: Iterable[str]) -> Iterator[str]:
+    """The names; raises UserError for one that no text can hold, as old archives have them: reports and tables do."""
+    for name in names:
+        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            readable = name.encode(errors="surrogateescape").decode("latin-1")
+            raise UserError(f"{folder}: the name {readable!r} is not in UTF-8: rename it (`convmv` does so for many)")
+        yield name
 
 
 def limited(files: list[T], limit: int | None) -> list[T]:

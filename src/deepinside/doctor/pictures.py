@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from deepinside.data.decode import decode
+from deepinside.data.decode import FORMATS, decode
 from deepinside.data.picture import UnreadablePicture
 from deepinside.doctor.finding import BLOCKS, WARN, Finding
 from deepinside.words import some
@@ -48,7 +48,7 @@ def check_pictures(split: str, files: Sequence[Path], advance: Callable[[float],
 
 def _kind(file: Path) -> str:
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             return KINDS.get(picture.mode, picture.mode)
     except (OSError, Image.DecompressionBombError):  # torchvision reads some that Pillow does not
         return "colour"

@@ -1,5 +1,6 @@
 """Where weights come from: torchvision by name, a state_dict file, or one of our checkpoints."""
 
+import operator
 import re
 import warnings
 from collections import OrderedDict
@@ -155,14 +156,18 @@ def _from_file(path: Path) -> Weights:
         raise UserError(f"model.weights={path} holds no state_dict: expected names with tensors")
     if "deepinside" not in content:
         return Weights(_present_names(state))
-    about = content["deepinside"]
-    numbers, classes = about["preprocessing"], about["classes"]
-    return Weights(
-        part_of(state, "convnet.net."),
-        Preprocessing(tuple(numbers["mean"]), tuple(numbers["std"]), numbers["resize"], numbers["crop"]),
-        Classes(tuple(classes["ids"]), tuple(classes["names"])),
-        about["model"],
-    )
+    try:
+        about = content["deepinside"]
+        numbers, classes = about["preprocessing"], about["classes"]
+        mean, std = (tuple(float(number) for number in numbers[key]) for key in ("mean", "std"))
+        resize, crop = (operator.index(numbers[key]) for key in ("resize", "crop"))
+        preprocessing = Preprocessing(mean, std, resize, crop)
+        known = Classes(*(tuple(map(str, classes[key])) for key in ("ids", "names")))
+        if len(known.ids) != len(known.names):
+            raise ValueError(f"{len(known.ids)} identifiers, {len(known.names)} names")
+        return Weights(part_of(state, "convnet.net."), preprocessing, known, str(about["model"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"model.weights={path} is damaged: what it tells of its net: {first_line(error)}") from None
 
 
 def _how_to_save(path: Path, error: str) -> str:

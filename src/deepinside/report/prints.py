@@ -71,10 +71,10 @@ def prints(paths: Iterable[Path], what: str) -> list[dict[str, Any]]:
     found = []
     for path in paths:
         try:
-            with Image.open(path) as picture:
+            with Image.open(path, formats=["PNG"]) as picture:
                 width, height = picture.size
                 caption = picture.info.get("Description")
-        except OSError:  # damaged, as by a full disk
+        except (OSError, Image.DecompressionBombError):  # damaged, as by a full disk
             continue
         number, _, name = path.stem.partition("_")
         name = (name if number.isdigit() and name else path.stem).replace("_", " ")

@@ -54,8 +54,8 @@ def summarise_agreement(labels: Sequence[str], found: Sequence[Agreement]) -> li
 def read_map(file: Path, size: tuple[int, int]) -> Tensor:
     """A kept 8-bit map, resized to (height, width), in [0, 1]."""
     try:
-        picture = Image.open(file).convert("L").resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError):  # the latter is Pillow's answer to a broken PNG
+        picture = Image.open(file, formats=["PNG"]).convert("L").resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    except (OSError, SyntaxError, Image.DecompressionBombError):  # the second is Pillow's answer to a broken PNG
         raise UserError(f"{file} is not a picture that can be read") from None
     return torch.from_numpy(np.array(picture)).float() / 255
 

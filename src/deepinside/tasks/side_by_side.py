@@ -36,8 +36,8 @@ def draw_class_models(labels: Sequence[str], models: Mapping[str, list[Path | No
 def _open(file: Path | None) -> Image.Image | None:
     """None for a damaged file, too."""
     try:
-        return Image.open(file).convert("RGB") if file else None
-    except (OSError, SyntaxError):
+        return Image.open(file, formats=["JPEG", "PNG"]).convert("RGB") if file else None
+    except (OSError, SyntaxError, Image.DecompressionBombError):
         return None
 
 
