@@ -4,7 +4,6 @@ import io
 import os
 import stat
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +71,14 @@ def _decoded(path: Path, upright: bool) -> Tensor:
 
 def _check_pixels(data: np.ndarray[Any, Any], path: Path) -> None:
     """By the header: torchvision has no limit, and takes gigabytes for a file of some kilobytes."""
-    with suppress(OSError, SyntaxError, ValueError), warnings.catch_warnings():  # other damage is told when it is read
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             Image.open(io.BytesIO(data.tobytes()), formats=FORMATS).close()
-        except Image.DecompressionBombError as error:
-            raise UnreadablePicture(path.stem, f"{first_line(error)} ({path})") from None
+    except Image.DecompressionBombError as error:
+        raise UnreadablePicture(path.stem, f"{first_line(error)} ({path})") from None
+    except Exception:  # other damage is told when it is read
+        pass
 
 
 def _with_torchvision(data: Tensor, upright: bool) -> Tensor:
