@@ -31,29 +31,34 @@ class Looks:
 
     def forget_after(self, step: int, trainer: Trainer) -> None:
         """A run that starts or goes on at `step` has not seen what lies after it: its files are removed."""
-        self._forget([kept for kept in self.steps() if kept > step], trainer)
+        self._forget([kept for kept in self._named() if kept > step], trainer)
 
     def forget_before(self, step: int, trainer: Trainer) -> None:
-        self._forget([kept for kept in self.steps() if kept < step], trainer)
+        self._forget([kept for kept in self._named() if kept < step], trainer)
 
     def _forget(self, steps: Sequence[int], trainer: Trainer) -> None:
         for step in steps:
             self.held.pop(step, None)
             if self.folder is not None and trainer.is_global_zero:
-                (self.folder / f"{step}.npz").unlink()
+                (self.folder / f"{step}.npz").unlink(missing_ok=True)
 
     def steps(self) -> list[int]:
+        """Those that can be read."""
+        return [step for step in self._named() if self.folder is None or self._is_whole(self.folder / f"{step}.npz")]
+
+    def _named(self) -> list[int]:
         if self.folder is None:
             return sorted(self.held)
-        found = sorted(int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal())
-        return [step for step in found if self._is_whole(self.folder / f"{step}.npz")]
+        return sorted(int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal())
 
     def _is_whole(self, file: Path) -> bool:
-        """Whether it can be read; of one that cannot it is told once."""
+        """Of one that is not it is told once."""
         if file not in self.whole:
             try:
                 self.read(int(file.stem))
                 self.whole[file] = True
+            except FileNotFoundError:  # another process has just removed it
+                return False
             except DAMAGED:
                 print(f"{file} is damaged: that look is left out", flush=True)
                 self.whole[file] = False
@@ -63,10 +68,12 @@ class Looks:
         """Written by the first process."""
         if self.folder is None:
             self.held[trainer.global_step] = (title, arrays)
-        elif trainer.is_global_zero:
-            self.whole.pop(self.folder / f"{trainer.global_step}.npz", None)
-            with replacing(self.folder / f"{trainer.global_step}.npz") as part, part.open("wb") as file:
+            return
+        path = self.folder / f"{trainer.global_step}.npz"
+        if trainer.is_global_zero:
+            with replacing(path) as part, part.open("wb") as file:
                 np.savez(file, title=np.array(title), **arrays)  # type: ignore[arg-type]
+        self.whole[path] = True  # on all of them
 
     def read(self, step: int) -> tuple[str, Arrays]:
         """The look's title and its arrays."""

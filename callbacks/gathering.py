@@ -48,7 +48,9 @@ def shortened(name: str) -> str:
 def writers(trainer: Trainer) -> list[Any]:
     """TensorBoard's, which take pictures and text; also those of `pytorch_lightning`'s logger, another class."""
     experiments = [getattr(logger, "experiment", None) for logger in trainer.loggers]
-    return [experiment for experiment in experiments if hasattr(experiment, "add_image")]
+    return [
+        experiment for experiment in experiments if hasattr(experiment, "add_image") and hasattr(experiment, "add_text")
+    ]
 
 
 def show_picture(trainer: Trainer, tag: str, picture: Image.Image, file: Path | None, step: int | None = None) -> None:

@@ -149,17 +149,20 @@ def convnet_of(module: LightningModule, pictures: Pictures | None) -> ConvNet:
 
 
 class _Watched(ConvNet):
-    """What the module's forward pass logs is no part of the training, and goes nowhere."""
+    """What modules log in their forward pass is no part of the training, and goes nowhere."""
 
     def forward(self, images: Tensor) -> Tensor:
-        own: dict[str, Any] = vars(self.net)
-        before: dict[str, Any] = {name: own[name] for name in ("log", "log_dict") if name in own}
+        owns: list[dict[str, Any]] = [vars(m) for m in self.net.modules() if isinstance(m, LightningModule)]
+        before: list[dict[str, Any]] = [{k: own[k] for k in ("log", "log_dict") if k in own} for own in owns]
         try:
-            own["log"] = own["log_dict"] = lambda *_, **__: None
+            for own in owns:
+                own["log"] = own["log_dict"] = lambda *_, **__: None
             return super().forward(images)
         finally:
-            del own["log"], own["log_dict"]
-            own.update(before)
+            for own, kept in zip(owns, before, strict=True):
+                for name in ("log", "log_dict"):
+                    own.pop(name, None)
+                own.update(kept)
 
 
 def fixed_pictures(trainer: Trainer, count: int, pictures: Pictures | None) -> list[WholePicture]:

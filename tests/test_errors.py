@@ -42,3 +42,10 @@ def test_a_path_that_is_not_there_is_answered_with_what_lies_beside_it(
     with pytest.raises(UserError) as told:
         read(tmp_path / "zzz" / "shapes")
     assert "did you mean" not in str(told.value)
+
+
+def test_what_is_there_is_not_what_was_meant(tmp_path: Path) -> None:
+    """A folder in place of a file."""
+    with pytest.raises(UserError) as told:
+        read_blacklist(tmp_path)
+    assert "did you mean" not in str(told.value)

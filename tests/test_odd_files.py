@@ -5,20 +5,24 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from struct import pack
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from callbacks.film_strips import Looks
 from deepinside.compare.kept import _copy
+from deepinside.config import DataConfig
 from deepinside.data.annotations import read_solution_csv, read_voc_xml
 from deepinside.data.box_files import read_boxes
 from deepinside.data.decode import decode
 from deepinside.data.devkit import read_blacklist
-from deepinside.data.listing import class_folders, find_pictures
+from deepinside.data.listing import find_pictures
 from deepinside.data.picture import UnreadablePicture
+from deepinside.data.source import open_split
 from deepinside.errors import UserError
 from deepinside.files import replacing
 from deepinside.launch import run_script
@@ -72,6 +76,15 @@ def test_a_picture_of_more_pixels_than_fit_is_not_unpacked(tmp_path: Path) -> No
         read_map(file, (8, 8))
     assert prints([file], "a print") == []
     assert decode(bomb(tmp_path / "small.png", 64)).shape == (3, 64, 64)
+    Image.new("L", (20_000, 20_000), 128).save(tmp_path / "large.jpg", quality=1)
+    with pytest.raises(UnreadablePicture, match=r"exceeds limit of \d+ pixels"):
+        decode(tmp_path / "large.jpg")
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "PPM"])
+def test_what_pillow_reads_by_itself_is_read_whatever_it_is_called(tmp_path: Path, kind: str) -> None:
+    trees.draw(0).save(tmp_path / "photo.jpg", format=kind)
+    assert decode(tmp_path / "photo.jpg").shape == (3, 24, 32)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
@@ -93,7 +106,10 @@ def test_names_in_another_encoding_are_told_before_any_work(tmp_path: Path) -> N
         pytest.skip("this file system refuses them")
     trees.save(tmp_path / "cup" / os.fsdecode(b"th\xe9.png"))
     with pytest.raises(UserError, match="the name 'café' is not in UTF-8: rename it"):
-        class_folders(tmp_path)
+        open_split(DataConfig("folder", root=str(tmp_path)), "train", 0)
+    for split in ("train", "val"):  # beside them nobody reads the name
+        trees.save(tmp_path / split / "cup" / "a.png")
+    assert open_split(DataConfig("folder", root=str(tmp_path)), "val", 0).classes.names == ("cup",)
     with pytest.raises(UserError, match=r"the name 'thé\.png' is not in UTF-8"):
         find_pictures(tmp_path / "cup")
     with pytest.raises(UserError, match=r"config error: data\.root= is not in UTF-8"):
@@ -107,7 +123,8 @@ def test_only_what_lies_in_a_run_is_copied_from_it(tmp_path: Path) -> None:
     run = open_run(folder)
     assert run.pictures_folder is not None
     (run.pictures_folder / "link.jpg").symlink_to(tmp_path / "secret.txt")
-    for name in (str(tmp_path / "secret.txt"), "../../secret.txt", "link.jpg", ""):
+    (run.pictures_folder / "ring.jpg").symlink_to("ring.jpg")
+    for name in (str(tmp_path / "secret.txt"), "../../secret.txt", "link.jpg", "ring.jpg", "a\0b", ""):
         assert run.kept(name) is None
     kept = run.kept(run.pictures[0].picture)
     assert kept is not None
@@ -141,6 +158,29 @@ def test_a_damaged_look_is_left_out(tmp_path: Path, damage: str, capsys: pytest.
     looks = Looks(tmp_path)
     assert looks.steps() == looks.steps() == [3]
     assert capsys.readouterr().out == f"{bad} is damaged: that look is left out\n"
+    beginning: Any = SimpleNamespace(is_global_zero=True)
+    Looks(tmp_path).forget_after(0, beginning)  # another run in this folder
+    assert list(tmp_path.glob("[0-9].npz")) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_a_look_that_another_process_removes_is_not_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one forgets what lies after the step that a run goes on from; the others list what is there."""
+    first: Any = SimpleNamespace(is_global_zero=True, global_step=500)
+    second: Any = SimpleNamespace(is_global_zero=False, global_step=500)
+    np.savez(tmp_path / "500.npz", title=np.array("before"))
+    one, other = Looks(tmp_path), Looks(tmp_path)
+    named = other._named()
+    one.forget_after(0, first)
+    with monkeypatch.context() as then:
+        then.setattr(other, "_named", lambda: named)
+        assert other.steps() == []
+    for looks, trainer in ((one, first), (other, second)):
+        looks.add(trainer, "now", {"maps": np.zeros((1, 2, 2), np.float16)})
+    assert one.steps() == other.steps() == [500]
+    assert capsys.readouterr().out == ""
 
 
 EDGES = {"1e39": "1e39", "of 400 digits": "9" * 400}

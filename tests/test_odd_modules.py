@@ -89,6 +89,35 @@ def test_the_same_buffer_twice_is_one_within() -> None:
     assert net.b.running_mean is own
 
 
+class Cached(nn.Module):
+    """Keeps what depends on the size of its input, and in a number for which size; and counts its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.size, self.calls = nn.Conv2d(3, 4, 3), 0, 0
+        self.register_buffer("positions", torch.zeros(0), persistent=False)
+        self.register_buffer("mask", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y = self.conv(x).flatten(2)
+        if y.shape[2] > self.size:
+            self.size = y.shape[2]
+            self.register_buffer("positions", torch.arange(float(self.size)), persistent=False)
+        self.mask = y.sum()
+        self.register_buffer("late", torch.ones(1))
+        return (y + self.positions[: y.shape[2]]).mean(2)
+
+
+def test_what_a_net_notes_of_its_input_is_noted_again(tmp_path: Path) -> None:
+    net, images = Cached(), torch.rand(1, 3, 8, 8)
+    saliency(net, images, torch.tensor([0]))
+    assert (net.calls, net.size, len(net.positions), net.mask) == (0, 0, 0, None)
+    assert not hasattr(net, "late")
+    assert net(images).shape == (1, 4)
+    assert (net.calls, net.size) == (1, 36)
+
+
 class Reentrant(MyModule):
     def forward(self, x: Tensor) -> Tensor:
         return self.body[3:](checkpoint(self.body[:3], x, use_reentrant=True))
@@ -178,6 +207,27 @@ class Logging(MyModule):
         self.log("norm", scores.norm())
         self.log_dict({"largest": scores.max()})
         return scores
+
+
+class Outer(MyModule):
+    """Has a module of its own that logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Logging()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self.inner.body(batch[0]), batch[1])
+
+
+def test_what_an_inner_module_logs_goes_nowhere(tmp_path: Path) -> None:
+    looking = watchers()
+    module = trained(tmp_path, Outer, looking, max_epochs=1)
+    assert [one.looks for one in looking if isinstance(one, Monitor)] == [1, 1, 1]
+    assert {"log", "log_dict"}.isdisjoint(vars(module.inner))
 
 
 def test_what_the_forward_pass_logs_is_of_the_training_alone(tmp_path: Path) -> None:

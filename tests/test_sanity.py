@@ -152,6 +152,23 @@ def test_weights_that_hooks_compute_are_randomised_too(norm: Callable[[nn.Module
     assert torch.allclose(maps, fresh.reshape(5, 3, 8, 8)[[2, 4]].abs().amax(1))
 
 
+class Anew(nn.Linear):
+    def reset_parameters(self) -> None:
+        self.weight = nn.Parameter(torch.randn(self.out_features, self.in_features))
+
+
+def test_parameters_that_a_reset_makes_anew_are_not_kept() -> None:
+    net = nn.Sequential(nn.Flatten(), Anew(3 * 8 * 8, 5, bias=False))
+    own, values = net[1].weight, net[1].weight.detach().clone()
+    net(IMAGE).sum().backward()
+    gradient = own.grad
+    for _ in randomised(net, [["1"]]):
+        assert not torch.equal(net[1].weight, values)
+    assert net[1].weight is own
+    assert torch.equal(own, values)
+    assert own.grad is gradient
+
+
 @pytest.mark.parametrize("inference", [False, True])
 @pytest.mark.parametrize("stopped", [False, True])
 def test_the_net_has_its_own_back(inference: bool, stopped: bool) -> None:

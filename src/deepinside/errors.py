@@ -26,7 +26,9 @@ def did_you_mean(word: object, valid: Iterable[str], otherwise: str = "") -> str
 
 def name_nearby(path: Path) -> str:
     """`did_you_mean` for a path that is not there: of what lies beside its first part that is missing."""
-    missing = next((part for part in (*reversed(path.parents), path) if not os.path.lexists(part)), path)
+    missing = next((part for part in (*reversed(path.parents), path) if not os.path.lexists(part)), None)
+    if missing is None:  # it is there, and something else
+        return ""
     try:
         beside = os.listdir(missing.parent)
     except OSError:

@@ -47,7 +47,10 @@ class Run:
         if not name or not self.pictures_folder:
             return None
         file = self.pictures_folder / name
-        inside = file.resolve().is_relative_to(self.pictures_folder.resolve())
+        try:
+            inside = file.resolve().is_relative_to(self.pictures_folder.resolve())
+        except (OSError, RuntimeError, ValueError):  # links in a ring, a name that is none
+            return None
         return file if inside and os.path.isfile(file) else None
 
     @property

@@ -7,6 +7,7 @@ be left as well. Whatever is entered here leaves the model as it was, also after
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -71,19 +72,29 @@ def gradients_on(model: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def lent_buffers(bare: nn.Module) -> Iterator[None]:
-    """Within, the model's buffers are copies; what happens to them, or replaces them, is gone afterwards."""
-    own = [
-        (module, name, kept) for module in bare.modules() for name, kept in module._buffers.items() if kept is not None
-    ]
-    with torch.inference_mode(False):
-        copies = {id(kept): kept.detach().clone() for _, _, kept in own}  # some are one module's and another's
+    """Within, the model's buffers are copies; what happens to them, or replaces them, is gone afterwards, and so is
+    what its modules note in numbers and flags, as caches do of their size."""
+    own = [(module, dict(module._buffers.items()), _notes(module)) for module in bare.modules()]
+    with torch.inference_mode(False):  # some are one module's and another's
+        copies = {id(b): b.detach().clone() for _, buffers, _ in own for b in buffers.values() if b is not None}
     try:
-        for module, name, kept in own:
-            module._buffers[name] = copies[id(kept)]
+        for module, buffers, _ in own:
+            for name, kept in buffers.items():
+                if kept is not None:
+                    module._buffers[name] = copies[id(kept)]
         yield
     finally:
-        for module, name, kept in own:
-            module._buffers[name] = kept
+        for module, buffers, notes in own:
+            for name in [name for name in module._buffers if name not in buffers]:
+                del module._buffers[name]
+            for name, kept in buffers.items():
+                if module._buffers[name] is not kept:
+                    module._buffers[name] = kept
+            vars(module).update({name: value for name, value in notes.items() if name in vars(module)})
+
+
+def _notes(module: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if value is None or isinstance(value, int | float)}
 
 
 @contextmanager

@@ -64,14 +64,15 @@ def randomised(model: nn.Module, groups: Sequence[Sequence[str]], seed: int = 0)
 @contextmanager
 def _lent(bare: nn.Module) -> Iterator[None]:
     """Within, the model's weights and buffers are copies, in eval mode."""
-    weights = [(parameter, parameter.data) for parameter in bare.parameters()]
+    weights = [(parameter, parameter.data, parameter.grad) for parameter in bare.parameters()]
+    named = [(module, dict(module._parameters.items())) for module in bare.modules()]  # a reset may make other ones
     # Weights that hooks compute (weight_norm's, spectral_norm's) are plain attributes, and may keep a graph.
     computed = [(m, name, t) for m in bare.modules() for name, t in vars(m).items() if isinstance(t, Tensor)]
     modes = [(module, module.training) for module in bare.modules()]
     try:
         with torch.inference_mode(False), torch.no_grad():
-            for parameter, own in weights:
-                parameter.data = own.clone()
+            for parameter, own, _ in weights:
+                parameter.data, parameter.grad = own.clone(), None
             for module, name, tensor in computed:
                 vars(module)[name] = tensor.detach().clone()
         for module, _ in modes:
@@ -83,8 +84,14 @@ def _lent(bare: nn.Module) -> Iterator[None]:
             module.training = mode
         for module, name, tensor in computed:
             vars(module)[name] = tensor
-        for parameter, own in weights:
+        for module, parameters in named:
+            for name, kept in parameters.items():
+                if module._parameters[name] is not kept:
+                    module._parameters[name] = kept
+        for parameter, own, gradient in weights:
+            parameter.grad = None
             parameter.data = own
+            parameter.grad = gradient
 
 
 def _randomise(layer: nn.Module, seed: int) -> None:

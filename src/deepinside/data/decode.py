@@ -18,8 +18,10 @@ from deepinside.data.picture import UnreadablePicture
 from deepinside.errors import first_line
 
 LONGEST = 100  # of a picture's long side over its short one
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # Pillow has others, and starts Ghostscript for one
-LARGE = 2**22  # bytes from which a JPEG's header is read before the whole: no small one has many pixels
+# Pillow reads others, and starts Ghostscript for one; older ones lack AVIF.
+Image.init()
+NAMES = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF")
+FORMATS = tuple(name for name in NAMES if name in Image.OPEN)
 
 
 def decode(path: Path, upright: bool = False) -> Tensor:
@@ -53,8 +55,7 @@ def _decoded(path: Path, upright: bool) -> Tensor:
         raise UnreadablePicture(path.stem, f"{error.strerror} ({path})") from error
     if not len(data):
         raise UnreadablePicture(path.stem, f"the file is empty ({path})")
-    if data[:2].tobytes() != b"\xff\xd8" or len(data) > LARGE:
-        _check_pixels(data, path)
+    _check_pixels(data, path)
     if not (upright and data[8:12].tobytes() == b"WEBP"):  # of which torchvision does not read the orientation
         try:
             return _with_torchvision(torch.from_numpy(data), upright)

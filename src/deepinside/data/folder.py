@@ -17,6 +17,7 @@ from deepinside.data.listing import (
     existing_folder,
     find_pictures,
     holds_pictures,
+    in_utf8,
     is_picture,
     limited,
     picture_names,
@@ -118,7 +119,7 @@ def _split_pictures(root: Path, split: str) -> tuple[list[str], dict[str, list[s
     if train is None or train == here:
         names = sorted(pictures)
     else:
-        names = [name for name in class_folders(train) if holds_pictures(train / name)]
+        names = [name for name in in_utf8(train, class_folders(train)) if holds_pictures(train / name)]
     for name in sorted(set(pictures) - set(names)):
         raise UserError(f"{here / name}: the training pictures have no class {name}{did_you_mean(name, names)}")
     return names, pictures
@@ -152,7 +153,7 @@ def _set_apart(root: Path, split: str) -> tuple[list[str], dict[str, list[str]]]
 
 
 def _pictures_by_class(folder: Path) -> dict[str, list[str]]:
-    found = {name: picture_names(folder / name) for name in class_folders(folder)}
+    found = {name: picture_names(folder / name) for name in in_utf8(folder, class_folders(folder))}
     return {name: [f"{folder / name}/{below}" for below in pictures] for name, pictures in found.items() if pictures}
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from deepinside.boxes import scale_boxes
 from deepinside.data.annotations import Box, read_solution_csv, read_synset_mapping, read_voc_xml
 from deepinside.data.decode import decode
-from deepinside.data.listing import class_folders, contents, existing_folder, limited, picture_names
+from deepinside.data.listing import class_folders, contents, existing_folder, in_utf8, limited, picture_names
 from deepinside.data.picture import Classes, Picture
 from deepinside.errors import UserError, did_you_mean
 
@@ -167,7 +167,8 @@ def _read_classes(tree: Tree) -> Classes:
     if tree.mapping.is_file():
         return read_synset_mapping(tree.mapping)
     data = tree.pictures.parent
-    names = tuple(class_folders(data / "train") or class_folders(data / "val"))
+    folder = data / "train" if class_folders(data / "train") else data / "val"
+    names = tuple(in_utf8(folder, class_folders(folder)))
     if not names:
         raise UserError(f"no {tree.mapping}, and no folders in {data} that tell the classes: add that file")
     return Classes(names, names)

@@ -63,10 +63,9 @@ def class_folders(folder: Path) -> list[str]:
         return []
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
-    return sorted(in_utf8(folder, names))
 
 
 def in_utf8(folder: Path, names: Iterable[str]) -> Iterator[str]:
