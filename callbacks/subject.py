@@ -152,7 +152,7 @@ class _Watched(ConvNet):
     """What modules log in their forward pass is no part of the training, and goes nowhere."""
 
     def forward(self, images: Tensor) -> Tensor:
-        owns: list[dict[str, Any]] = [vars(m) for m in self.net.modules() if isinstance(m, LightningModule)]
+        owns: list[dict[str, Any]] = [vars(m) for m in self.net.modules() if hasattr(type(m), "log_dict")]
         before: list[dict[str, Any]] = [{k: own[k] for k in ("log", "log_dict") if k in own} for own in owns]
         try:
             for own in owns:

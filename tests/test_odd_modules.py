@@ -97,6 +97,7 @@ class Cached(nn.Module):
         self.conv, self.size, self.calls = nn.Conv2d(3, 4, 3), 0, 0
         self.register_buffer("positions", torch.zeros(0), persistent=False)
         self.register_buffer("mask", None)
+        self.register_buffer("once", torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
@@ -106,6 +107,8 @@ class Cached(nn.Module):
             self.register_buffer("positions", torch.arange(float(self.size)), persistent=False)
         self.mask = y.sum()
         self.register_buffer("late", torch.ones(1))
+        if hasattr(self, "once"):
+            del self.once
         return (y + self.positions[: y.shape[2]]).mean(2)
 
 
@@ -114,6 +117,7 @@ def test_what_a_net_notes_of_its_input_is_noted_again(tmp_path: Path) -> None:
     saliency(net, images, torch.tensor([0]))
     assert (net.calls, net.size, len(net.positions), net.mask) == (0, 0, 0, None)
     assert not hasattr(net, "late")
+    assert hasattr(net, "once")
     assert net(images).shape == (1, 4)
     assert (net.calls, net.size) == (1, 36)
 

@@ -88,7 +88,7 @@ def lent_buffers(bare: nn.Module) -> Iterator[None]:
             for name in [name for name in module._buffers if name not in buffers]:
                 del module._buffers[name]
             for name, kept in buffers.items():
-                if module._buffers[name] is not kept:
+                if name not in module._buffers or module._buffers[name] is not kept:
                     module._buffers[name] = kept
             vars(module).update({name: value for name, value in notes.items() if name in vars(module)})
 

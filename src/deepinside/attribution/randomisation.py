@@ -86,7 +86,7 @@ def _lent(bare: nn.Module) -> Iterator[None]:
             vars(module)[name] = tensor
         for module, parameters in named:
             for name, kept in parameters.items():
-                if module._parameters[name] is not kept:
+                if name not in module._parameters or module._parameters[name] is not kept:
                     module._parameters[name] = kept
         for parameter, own, gradient in weights:
             parameter.grad = None
