@@ -85,7 +85,7 @@ def lent_buffers(bare: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, buffers, notes in own:
-            for name in [name for name in module._buffers if name not in buffers]:
+            for name in {name for name, _ in module._buffers.items()} - buffers.keys():  # a script's are no dict
                 del module._buffers[name]
             for name, kept in buffers.items():
                 if name not in module._buffers or module._buffers[name] is not kept:

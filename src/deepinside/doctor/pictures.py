@@ -50,5 +50,5 @@ def _kind(file: Path) -> str:
     try:
         with Image.open(file, formats=FORMATS) as picture:
             return KINDS.get(picture.mode, picture.mode)
-    except (OSError, Image.DecompressionBombError):  # torchvision reads some that Pillow does not
+    except OSError:  # torchvision reads some that Pillow does not
         return "colour"
