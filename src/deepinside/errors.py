@@ -34,3 +34,8 @@ def name_nearby(path: Path) -> str:
     except OSError:
         beside = []
     return did_you_mean(missing.name, beside)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether files can be written with it: a name of another encoding comes from the system with surrogates."""
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)

@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from deepinside.config import SharedConfig, TrainConfig, recipe_name
 from deepinside.config.options import complaint, kinds_of, options
-from deepinside.errors import UserError, did_you_mean, first_line
+from deepinside.errors import UserError, did_you_mean, first_line, is_utf8
 
 Schema = TypeVar("Schema", bound=SharedConfig)
 
@@ -71,7 +71,7 @@ def _user_layers(schema: type[SharedConfig], arguments: Sequence[str]) -> Iterat
     texts = {key for key, f in options(schema) if f.type in (str, str | None)}
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+        if not is_utf8(argument):
             raise UserError(f"config error: {key}= is not in UTF-8: rename what it names")
         if not equals:
             raise UserError(f"config error: '{argument}' is not of the form key=value (see --help)")

@@ -127,7 +127,8 @@ def _rows(path: Path, form: str, numbers: int) -> Iterator[tuple[str, list[int]]
                     continue
                 if len(row) != numbers + 1:
                     raise ValueError(f"{len(row)} fields")
-                if not (given := [int(field) for field in row[1:]]) or max(map(abs, given)) > FURTHEST:
+                given = [int(field) for field in row[1:]]
+                if max(map(abs, given)) > FURTHEST:
                     raise ValueError("a number is out of range")
                 yield row[0], given
         except (ValueError, csv.Error) as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from deepinside.errors import UserError, name_nearby
+from deepinside.errors import UserError, is_utf8, name_nearby
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def class_folders(folder: Path) -> list[str]:
 def in_utf8(folder: Path, names: Iterable[str]) -> Iterator[str]:
     """The names; raises UserError for one that no text can hold, as old archives have them: reports and tables do."""
     for name in names:
-        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+        if not is_utf8(name):
             readable = name.encode(errors="surrogateescape").decode("latin-1")
             raise UserError(f"{folder}: the name {readable!r} is not in UTF-8: rename it (`convmv` does so for many)")
         yield name
