@@ -61,6 +61,7 @@ MAY_USE = {
 TASKS = "tasks"
 ALONE = {
     "maxflow": {"src/deepinside/localisation/graph_cut.py"},
+    "numba": {"src/deepinside/localisation/max_flow.py"},
     "matplotlib": {"src/deepinside/plots.py", "src/deepinside/lettering.py"},
     "tensorboard": {"callbacks/hparams.py", "src/deepinside/events.py"},  # writes, reads
     "jinja2": {"src/deepinside/report/page.py"},

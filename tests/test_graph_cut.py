@@ -7,16 +7,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow, minimum_spanning_tree
 
 from deepinside import saliency
 from deepinside.config import DataConfig, ModelConfig
 from deepinside.data.decode import decode
 from deepinside.data.transforms import resize_whole
-from deepinside.localisation import segment
-from deepinside.localisation.coarse_to_fine import CoarseToFine, _sets, join_strongest
-from deepinside.localisation.graph import OFFSETS, Array, Graph, Pairwise, pixel_graph
+from deepinside.localisation import grid_flow, max_flow, segment
+from deepinside.localisation.graph import OFFSETS, Array, Graph, Mask, Pairwise, pixel_graph
 from deepinside.localisation.graph_cut import Cuts, contrast_weights, min_cut, seed_cost
+from deepinside.localisation.grid_flow import GridCuts
 from deepinside.models.build import build_convnet
 
 
@@ -62,6 +62,8 @@ def test_whole_numbers_are_exact_and_ties_give_the_smallest_foreground(seed: int
     assert least == energies.min()
     best = [labelling for labelling, value in zip(LABELLINGS, energies, strict=True) if value == least]
     assert mask.tolist() == np.logical_and.reduce(best).tolist()
+    foreground, background, pairwise = problem
+    assert (GridCuts((3, 3), pairwise).cut((foreground - background).ravel()) == mask.ravel()).all()
 
 
 def test_the_problems_of_the_tie_test_have_ties() -> None:
@@ -90,6 +92,7 @@ def test_a_second_solver_agrees(neighbours: int) -> None:
     foreground, value = by_scipy(unary.reshape(2, -1), *(np.array(column) for column in zip(*edges, strict=True)))
     assert least == value
     assert set(np.flatnonzero(mask)) == foreground
+    assert set(np.flatnonzero(GridCuts((height, width), pairwise).cut((unary[0] - unary[1]).ravel()))) == foreground
     assert 0 < mask.sum() < mask.size
 
 
@@ -112,19 +115,18 @@ def by_scipy(unary: Any, first: Any, second: Any, weights: Any) -> tuple[set[int
 @pytest.mark.parametrize("preset", ["vgg", "paper"])
 def test_a_second_solver_agrees_on_photographs(shared: Path, monkeypatch: pytest.MonkeyPatch, preset: str) -> None:
     """With the colours, weights and seeds of a preset, and the maps of a real net."""
-    cuts: list[tuple[Graph, Any, Any, float]] = []
+    cuts: list[tuple[Graph, Array, Mask]] = []
 
-    class Recorded(Cuts):
-        def __init__(self, graph: Graph) -> None:
-            super().__init__(graph)
-            self.graph = graph
+    class Recorded(GridCuts):
+        def __init__(self, shape: tuple[int, int], pairwise: Pairwise) -> None:
+            super().__init__(shape, pairwise)
+            self.graph = pixel_graph(shape, pairwise)
 
-        def cut(self, costs: Any) -> Any:
-            mask, least = super().cut(costs)
-            cuts.append((self.graph, costs, mask, least))
-            return mask, least
+        def cut(self, costs: Array) -> Mask:
+            cuts.append((self.graph, costs, super().cut(costs)))
+            return cuts[-1][2]
 
-    monkeypatch.setattr(segment, "Cuts", Recorded)
+    monkeypatch.setattr(grid_flow, "GridCuts", Recorded)
     weights = str(shared / "weights" / "squeezenet1_1.pth")
     convnet = build_convnet(ModelConfig("squeezenet1_1", weights=weights), DataConfig("ilsvrc"))
     for file in sorted((shared / "ilsvrc_mini").rglob("*.JPEG"))[::100]:
@@ -133,10 +135,12 @@ def test_a_second_solver_agrees_on_photographs(shared: Path, monkeypatch: pytest
         (map_,) = saliency(convnet, frame[None] / 255, scores.argmax(1))
         segment.object_box(frame, map_, preset)
     assert len(cuts) == 3
-    for graph, costs, mask, least in cuts:
+    for graph, costs, mask in cuts:
         unary = np.stack([np.maximum(costs, 0), np.maximum(-costs, 0)])
         foreground, value = by_scipy(unary, graph.first, graph.second, graph.weights)
         assert set(np.flatnonzero(mask)) == foreground
+        by_maxflow, least = Cuts(graph).cut(costs)
+        assert (by_maxflow == mask).all()
         assert least == value - unary[1].sum()
         assert 0 < mask.sum() < mask.size
 
@@ -146,7 +150,7 @@ def test_later_cuts_of_one_grid_are_those_of_a_fresh_one(neighbours: int) -> Non
     generator = np.random.default_rng(5)
     image = gaussian_filter(generator.random((30, 40, 3)), (2, 2, 0))
     pairwise = {o: np.rint(w) for o, w in contrast_weights(image, 60, 2, neighbours).items()}
-    cuts = Cuts(pixel_graph((30, 40), pairwise))
+    cuts, ours = Cuts(pixel_graph((30, 40), pairwise)), GridCuts((30, 40), pairwise)
     sizes = set()
     for _ in range(6):
         unary = np.rint(
@@ -155,6 +159,7 @@ def test_later_cuts_of_one_grid_are_those_of_a_fresh_one(neighbours: int) -> Non
         mask, energy = cuts.cut((unary[0] - unary[1]).ravel())
         fresh, least = min_cut(unary[0], unary[1], pairwise)
         assert (mask == fresh.ravel()).all()
+        assert (ours.cut((unary[0] - unary[1]).ravel()) == mask).all()
         assert energy + unary[1].sum() == least
         sizes.add(int(mask.sum()))
     assert len(sizes) > 3
@@ -233,16 +238,11 @@ def test_bad_energies_are_refused() -> None:
         Cuts(Graph(1, np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0))).cut(np.array([np.nan]))
 
 
-# --- coarse to fine -------------------------------------------------------------------------------------------------
+# --- our own flow ---------------------------------------------------------------------------------------------------
 
 
-def graph_energy(labels: NDArray[np.bool_], costs: Array, graph: Graph) -> float:
-    """sum_p m_p (F_p - B_p) + sum_pq W_pq [m_p != m_q]."""
-    return float(costs[labels].sum() + graph.weights[labels[graph.first] != labels[graph.second]].sum())
-
-
-def picture_problem(seed: int, neighbours: int, shape: tuple[int, int] = (60, 80)) -> tuple[Array, Graph]:
-    """Costs F - B (n,) that are noisy for a blob, with seeds, and the graph of a picture of it: whole numbers."""
+def picture_problem(seed: int, neighbours: int, shape: tuple[int, int] = (60, 80)) -> tuple[Array, Pairwise]:
+    """Costs F - B (n,) that are noisy for a blob, with seeds, and the weights of a picture of it: whole numbers."""
     generator = np.random.default_rng(seed)
     blob = gaussian_filter(generator.standard_normal(shape), 10) > 0.01
     image = blob[..., None] * [0.6, 0.3, 0.1] + generator.normal(0.2, 0.05, (*shape, 3))
@@ -251,117 +251,102 @@ def picture_problem(seed: int, neighbours: int, shape: tuple[int, int] = (60, 80
     seeds = generator.random(shape)
     fixed = seed_cost(pairwise, np.abs(costs).max())
     costs[seeds > 0.99], costs[seeds < 0.01] = -fixed, fixed
-    return costs.ravel(), pixel_graph(shape, pairwise)
+    return costs.ravel(), pairwise
 
 
-def test_degrees_by_hand() -> None:
-    graph = Graph(4, np.array([0, 1]), np.array([1, 2]), np.array([2.0, 3.0]))
-    assert graph.degrees().tolist() == [2, 5, 3, 0]
+@pytest.mark.parametrize("shape", [(60, 80), (1, 1), (1, 500), (500, 1), (2, 300), (3, 3)])
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_our_flow_and_that_of_any_graph_give_the_same_cuts(shape: tuple[int, int], neighbours: int) -> None:
+    """Smooth pictures and rough ones, ties, weights of 0, one after the other on one grid."""
+    for seed, scale in itertools.product(range(3), (1.0, 0.002, 0.0)):
+        costs, pairwise = picture_problem(seed, neighbours, shape)
+        pairwise = {offset: np.rint(scale * weights) for offset, weights in pairwise.items()}
+        ours, theirs = GridCuts(shape, pairwise), Cuts(pixel_graph(shape, pairwise))
+        for one in (costs, -costs, np.rint(costs / 50), 0 * costs, costs[::-1], costs):
+            assert (ours.cut(one) == theirs.cut(one)[0]).all()
+    assert GridCuts(shape, {}).cut(-np.abs(costs) - 1).all()
 
 
-def test_nodes_join_at_their_strongest_edge() -> None:
-    """A path 0 -9- 1 -2- 2 -7- 3 -4- 4, with one more edge 0 -1- 4."""
-    graph = Graph(5, np.array([0, 1, 2, 3, 0]), np.array([1, 2, 3, 4, 4]), np.array([9.0, 2.0, 7.0, 4.0, 1.0]))
-    parents, coarser = join_strongest(graph)
-    assert parents.tolist() == [0, 0, 1, 1, 1]
-    assert (coarser.count, coarser.first.tolist(), coarser.second.tolist()) == (2, [0], [1])
-    assert coarser.weights.tolist() == [3.0]
+def test_the_cuts_of_that_test_are_neither_empty_nor_whole() -> None:
+    sizes = set()
+    for seed, scale in itertools.product(range(3), (1.0, 0.002)):
+        costs, pairwise = picture_problem(seed, 8)
+        cuts = GridCuts((60, 80), {offset: np.rint(scale * weights) for offset, weights in pairwise.items()})
+        sizes |= {int(cuts.cut(one).sum()) for one in (costs, -costs, np.rint(costs / 50))}
+    assert sum(40 < size < 4760 for size in sizes) >= 12
 
 
-def test_a_long_way_of_partners_is_one_node() -> None:
-    path = Graph(40, np.arange(39), np.arange(1, 40), np.arange(1.0, 40))
-    assert join_strongest(path)[1].count == 1
+@pytest.mark.parametrize(("scale", "bytes_each"), [(2.0**17, 4), (2.0**19, 8)])
+def test_large_energies_do_not_overflow(scale: float, bytes_each: int) -> None:
+    """Weights on both sides of what 32 bits hold twice, and sums of costs that they do not hold."""
+    costs, pairwise = picture_problem(1, 8)
+    large = {offset: scale * weights for offset, weights in pairwise.items()}
+    assert grid_flow._capacities((60, 80), large).itemsize == bytes_each
+    assert np.abs(scale * costs).sum() > 2**31
+    expected = GridCuts((60, 80), pairwise).cut(costs)
+    assert (GridCuts((60, 80), large).cut(scale * costs) == expected).all()
 
 
-def test_new_nodes_are_in_the_order_of_their_first_ones() -> None:
-    graph = Graph(4, np.array([0, 1, 0]), np.array([3, 2, 1]), np.array([9.0, 7.0, 1.0]))
-    assert join_strongest(graph)[0].tolist() == [0, 1, 1, 0]
-
-
-def test_a_ring_of_partners_ends() -> None:
-    """Equal edges can make one: 0, 1 and 2 follow each other, 3 follows 2, and 4 has no edge."""
-    found = _sets(np.array([1, 2, 0, 2, 4]))
-    assert np.unique(found).tolist() == list(range(found.max() + 1))
-    assert found[4] not in found[:4]
+def test_costs_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        GridCuts((1, 2), {}).cut(np.array([0.0, np.nan]))
 
 
 @pytest.mark.parametrize("neighbours", [4, 8])
-def test_a_cut_of_joined_nodes_has_the_energy_of_the_same_cut_of_pixels(neighbours: int) -> None:
-    costs, graph = picture_problem(0, neighbours)
-    parents, coarser = join_strongest(graph)
-    assert coarser.count < 0.5 * graph.count
-    assert len(np.unique(coarser.first * coarser.count + coarser.second)) == len(coarser.first)
-    labels = np.random.default_rng(1).random(coarser.count) < 0.5
-    sums = np.bincount(parents, costs, coarser.count)
-    assert graph_energy(labels, sums, coarser) == graph_energy(labels[parents], costs, graph)
+def test_the_tree_has_the_strongest_edges(neighbours: int) -> None:
+    """As heavy as the one that scipy finds; parents come before their children, and all pixels hang together."""
+    height, width = 20, 30
+    generator = np.random.default_rng(0)
+    pairwise = {offset: generator.integers(1, 60000, (height, width)) for offset in OFFSETS[neighbours]}
+    capacity, steps = grid_flow._capacities((height, width), pairwise), grid_flow._steps(list(pairwise), width + 2)
+    order, towards = grid_flow._spanning_tree(*grid_flow._strongest_first(capacity), steps, len(capacity))
+    children = np.flatnonzero(towards != max_flow.TERMINAL)
+    parents = (children + steps.astype(np.int64)[towards[children]]).astype(int)
+    place = np.argsort(order)
+    assert (place[parents] < place[children]).all()
+    inside = np.pad(np.ones((height, width), dtype=bool), 1).ravel()
+    assert inside[children].all()
+    assert inside[parents].all()
+    assert len(children) == height * width - 1
+    graph = pixel_graph((height, width), pairwise)
+    heaviest = minimum_spanning_tree(csr_array((-graph.weights.astype(float), (graph.first, graph.second)), (600, 600)))
+    assert capacity[children, towards[children]].sum() == -heaviest.sum()
 
 
-def test_equal_weights_make_many_small_nodes() -> None:
-    graph = pixel_graph((60, 80), contrast_weights(np.full((60, 80, 3), 0.4), 7500, 0.5, 4))
-    parents = join_strongest(graph)[0]
-    assert np.bincount(parents).max() < 40
-    assert np.array_equal(join_strongest(graph)[0], parents)  # chance that is always the same
+def test_gathering_loses_nothing_and_leaves_little() -> None:
+    """Flow out of a pixel is flow into its neighbour, and an arc's flow comes off it and goes onto the way back; what
+    is left lies where the arc to the parent is full, or at the root."""
+    costs, pairwise = picture_problem(2, 8)
+    cuts = GridCuts((60, 80), pairwise)
+    network = cuts._network
+    before = network.capacity.astype(np.int64)
+    network.excess.reshape(62, 82)[1:-1, 1:-1] = costs.reshape(60, 80)
+    grid_flow._gather(network, cuts._order, cuts._towards)
+    pushed = before - network.capacity
+    assert network.excess.sum() == costs.sum()
+    assert (network.capacity >= 0).all()
+    assert (
+        network.excess.reshape(62, 82)[1:-1, 1:-1].ravel() + pushed.sum(axis=1).reshape(62, 82)[1:-1, 1:-1].ravel()
+        == costs
+    ).all()
+    left = np.flatnonzero(network.excess)
+    towards = cuts._towards[left]
+    for v, d in zip(left[towards != max_flow.TERMINAL], towards[towards != max_flow.TERMINAL], strict=True):
+        parent = int(v + network.steps.astype(np.int64)[d])
+        assert (network.capacity[v, d] if network.excess[v] > 0 else network.capacity[parent, d ^ 1]) == 0
+    assert len(left) < 0.3 * len(costs)
 
 
-@pytest.mark.parametrize("neighbours", [4, 8])
-def test_without_the_fixed_nodes_energies_differ_by_a_constant(neighbours: int) -> None:
-    foreground, background, pairwise = whole_numbers(*random_problem(2, neighbours))
-    graph, costs = pixel_graph((3, 3), pairwise), (foreground - background).ravel()
-    generator = np.random.default_rng(3)
-    free, labels = np.arange(9) % 2 == 0, generator.random(9) < 0.5
-    part, rim = graph.part(free, labels)
-    offsets = set()
-    for bits in itertools.product([False, True], repeat=5):
-        labels[free] = bits
-        offsets.add(graph_energy(labels, costs, graph) - graph_energy(labels[free], costs[free] + rim, part))
-    assert len(offsets) == 1
+def test_what_cannot_be_kept_is_compiled_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba refuses cache=True where neither the file's folder nor the user's cache can be written."""
+    found = []
 
+    def njit(function: Any, cache: bool = False) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        found.append(function)
+        return function
 
-@pytest.mark.parametrize("neighbours", [4, 8])
-@pytest.mark.parametrize("shape", [(7, 9), (1, 12), (12, 1), (1, 1)])
-def test_a_grid_answers_as_the_graph_of_its_edges(shape: tuple[int, int], neighbours: int) -> None:
-    pairwise = whole_numbers(*random_problem(4, neighbours, shape))[2]
-    grid = pixel_graph(shape, pairwise)
-    plain = Graph(grid.count, grid.first, grid.second, grid.weights)
-    generator = np.random.default_rng(5)
-    for share in (0.1, 0.5, 0.9):
-        votes = generator.choice(3, grid.count, p=[0.6, 0.1, 0.3]).astype(np.uint8)
-        for reach in range(4):
-            assert np.array_equal(grid.open_nodes(votes, reach), plain.open_nodes(votes, reach))
-        free, labels = generator.random(grid.count) < share, generator.random(grid.count) < 0.5
-        free[generator.integers(grid.count)] = True
-        (part, rim), (expected, added) = grid.part(free, labels), plain.part(free, labels)
-        assert np.array_equal(rim, added)
-        assert part.count == expected.count
-        for name in ("first", "second", "weights"):
-            assert np.array_equal(getattr(part, name), getattr(expected, name))
-
-
-@pytest.mark.parametrize("neighbours", [4, 8])
-def test_coarse_to_fine_comes_near_the_least_energy_and_keeps_decisions(neighbours: int) -> None:
-    for seed in range(4):
-        costs, graph = picture_problem(seed, neighbours)
-        exact, least = Cuts(graph).cut(costs)
-        found = CoarseToFine(graph, unit=50).cut(costs)
-        decided = np.abs(costs) > graph.degrees()
-        assert (found[decided] == (costs[decided] < 0)).all()
-        seeds = costs[decided & (costs < 0)].sum()
-        assert graph_energy(found, costs, graph) - seeds <= 1.03 * (least - seeds)
-        assert (found == exact).mean() > 0.95
-        assert 0 < exact.mean() < 1
-
-
-def test_cuts_coarse_to_fine_do_not_depend_on_those_before() -> None:
-    costs, graph = picture_problem(0, 4)
-    cuts = CoarseToFine(graph, unit=50)
-    first = cuts.cut(costs)
-    cuts.cut(-costs[::-1])
-    assert (cuts.cut(costs) == first).all()
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 500)])
-def test_coarse_to_fine_on_the_smallest_graphs(shape: tuple[int, int]) -> None:
-    count = shape[0] * shape[1]
-    graph = pixel_graph(shape, {(0, 1): np.ones(shape)})
-    for costs in (np.where(np.arange(count) % 2 == 0, -3.0, 3.0), np.full(count, 3.0), np.zeros(count)):
-        assert (CoarseToFine(graph, 1.0).cut(costs) == Cuts(graph).cut(costs)[0]).all()
+    monkeypatch.setattr(max_flow.numba, "njit", njit)
+    assert max_flow.compiled(len) is len
+    assert found == [len]

@@ -1,3 +1,4 @@
+import sys
 from inspect import signature
 
 import numpy as np
@@ -13,11 +14,11 @@ from deepinside.config import LocalisationConfig
 from deepinside.errors import UserError
 from deepinside.localisation import colour
 from deepinside.localisation.colour import fit_mixtures, log_density, monomials
-from deepinside.localisation.graph import Array, Graph, Mask, pixel_graph
-from deepinside.localisation.graph_cut import Cuts
+from deepinside.localisation.graph import Array, Graph, Mask, Pairwise, pixel_graph
+from deepinside.localisation.grid_flow import GridCuts
 from deepinside.localisation.locate import Question, locate
 from deepinside.localisation.presets import PRESETS, Preset, find_preset
-from deepinside.localisation.segment import _log_odds, _solver, cut_seeds, largest_component, object_box, segment
+from deepinside.localisation.segment import _log_odds, cut_seeds, largest_component, object_box, segment
 
 every = pytest.mark.parametrize("preset", list(PRESETS))
 both = pytest.mark.parametrize("preset", ["paper", "vgg"])  # whose seeds cannot change
@@ -265,35 +266,43 @@ def test_blur_does_not_darken_the_edge_of_the_coverage() -> None:
     assert not (seeds[:, :38] == 1).any()
 
 
-def test_cuts_are_exact_but_in_large_pictures_with_few_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Coarse:
-        def __init__(self, graph: object, unit: float) -> None:
-            self.cut = "coarse to fine"
+@both
+def test_without_numba_the_cuts_are_the_same(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, saliency, _ = scene()
+    both = torch.stack([saliency, saliency.max() - saliency])
+    expected = segment(image, both, preset)
+    used: list[tuple[int, int]] = []
 
-    monkeypatch.setattr("deepinside.localisation.segment.CoarseToFine", Coarse)
-    large, small = (pixel_graph((200, width), {}) for width in (200, 199))
-    assert _solver(large, find_preset("vgg")) == "coarse to fine"  # type: ignore[arg-type]
-    assert _solver(small, find_preset("vgg")) != "coarse to fine"  # type: ignore[arg-type]
-    assert _solver(large, find_preset("paper")) != "coarse to fine"  # type: ignore[arg-type]
+    def watched(shape: tuple[int, int], pairwise: Pairwise) -> Graph:
+        used.append(shape)
+        return pixel_graph(shape, pairwise)
+
+    monkeypatch.setattr("deepinside.localisation.segment.pixel_graph", watched)
+    assert torch.equal(segment(image, both, preset), expected)
+    assert used == []
+    monkeypatch.setitem(sys.modules, "deepinside.localisation.grid_flow", None)
+    assert torch.equal(segment(image, both, preset), expected)
+    assert used == [(60, 80)]
+    assert not torch.equal(expected[0], expected[1])
 
 
 @both
 def test_what_is_cut_is_whole_numbers(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Floats add them up without rounding, so that a cut is exact."""
+    """So that a cut is exact. A largest cost of a fraction is no exception, and no seed changes its label for it."""
 
-    class Watched(Cuts):
-        def __init__(self, graph: Graph) -> None:
-            numbers.append(graph.weights)
-            super().__init__(graph)
+    class Watched(GridCuts):
+        def __init__(self, shape: tuple[int, int], pairwise: Pairwise) -> None:
+            numbers.extend(pairwise.values())
+            super().__init__(shape, pairwise)
 
-        def cut(self, costs: Array) -> tuple[Mask, float]:
+        def cut(self, costs: Array) -> Mask:
             numbers.append(costs)
             return super().cut(costs)
 
     numbers: list[Array] = []
-    monkeypatch.setattr("deepinside.localisation.segment.Cuts", Watched)
-    segment(*scene()[:2], preset)
-    assert len(numbers) == 2
+    monkeypatch.setattr("deepinside.localisation.grid_flow.GridCuts", Watched)
+    segment(*scene()[:2], preset, data_clip=3.333)
+    assert len(numbers) == find_preset(preset).neighbours // 2 + 1
     assert all(np.array_equal(one, np.rint(one)) for one in numbers)
 
 
@@ -393,11 +402,23 @@ def test_presets_name_what_is_wrong() -> None:
         {"strength": -1},
         {"blur": float("nan")},
         {"energy_scale": 0},
+        {"strength": 1e8},
+        {"data_clip": 1e300},
     ],
 )
 def test_presets_refuse_bad_numbers(override: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(override)).split("_")[-1]):
         find_preset("vgg", **override)
+
+
+@both
+def test_the_largest_energies_are_cut_as_smaller_ones(preset: str) -> None:
+    image, saliency, _ = scene()
+    strength = 2**32 // 50
+    assert segment(image, saliency, preset, strength=strength)[saliency == saliency.max()].all()
+    usual = find_preset(preset).strength
+    scaled = segment(image, saliency, preset, strength=usual, energy_scale=int(2**32 // max(usual, 100)))
+    assert (scaled == segment(image, saliency, preset, energy_scale=2**16)).float().mean() > 0.999
 
 
 def test_largest_component() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from deepinside.errors import UserError, did_you_mean
 from deepinside.localisation.graph import OFFSETS
 
+LARGEST_ENERGY = 2**32  # of one term in whole numbers: then their sums stay exact in pictures of 16 million pixels
+
 
 def _check_kinds(numbers: Any) -> None:
     for field in fields(numbers):
@@ -52,6 +54,12 @@ class Preset:
         for name in ("strength", "blur"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must be >= 0, not {getattr(self, name)}")
+        for name in ("data_clip", "strength"):
+            if self.energy_scale * getattr(self, name) > LARGEST_ENERGY:
+                most = LARGEST_ENERGY // self.energy_scale
+                raise UserError(
+                    f"{name} must be at most {most} with energy_scale={self.energy_scale}, not {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from deepinside.boxes import mask_to_box
-from deepinside.localisation.coarse_to_fine import CoarseToFine
 from deepinside.localisation.colour import Floats, fit_mixtures, log_density, monomials
 from deepinside.localisation.evidence import evidence_boxes
-from deepinside.localisation.graph import Array, Graph, Mask, pixel_graph
+from deepinside.localisation.graph import Array, Mask, Pairwise, pixel_graph
 from deepinside.localisation.graph_cut import Cuts, contrast_weights, seed_cost
 from deepinside.localisation.presets import Evidence, Preset, find_preset
 
 MAX_SAMPLES = 1000  # colours that a mixture is fitted to; evenly spaced ones serve as well as twice as many at random
-MANY_SEEDS = 0.1  # where the preset asks for a larger share of the pixels, cuts are exact
-FEW_PIXELS = 40_000  # so are those of smaller pictures, which take no longer
 
 
 def segment(
@@ -35,8 +32,8 @@ def segment(
     no colour sample but stay in the graph. `overrides` replace numbers of the preset. The answer is a CPU tensor, and
     the same on every call. Energy: see `graph_cut`, with F_p = -log p, B_p = -log(1 - p), of which only the difference
     matters and is clipped, p = L_f / (L_f + L_b), L = uniform_weight + (1 - uniform_weight) mixture, and seeds that
-    cannot change. Preset `paper` finds its minimum, `vgg` in large pictures comes near it, see `coarse_to_fine`. Preset
-    `best` has another energy, see `evidence`, and keeps every large part.
+    cannot change. What is found is its minimum, the one with the smallest foreground. Preset `best` has another energy,
+    see `evidence`, and keeps every large part.
 
     A map with no pixel above its background quantile (a constant one) says nothing: the answer is the whole picture.
     In a picture of one colour p = 1/2, but for rounding: seeds and smoothness decide. ValueError for wrong shapes,
@@ -69,8 +66,8 @@ def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> 
     """Maps (K, H, W) -> masks (K, H, W); the classes of a picture share its colours and its graph."""
     pairwise = contrast_weights(pixels, numbers.strength, numbers.beta_factor, numbers.neighbours)
     pairwise = {offset: np.rint(numbers.energy_scale * weights) for offset, weights in pairwise.items()}
-    fixed = seed_cost(pairwise, numbers.energy_scale * numbers.data_clip)
-    cut = _solver(pixel_graph(covered.shape, pairwise), numbers)
+    fixed = math.ceil(seed_cost(pairwise, numbers.energy_scale * numbers.data_clip))
+    cut = _solver(covered.shape, pairwise)
     colours = np.ascontiguousarray(pixels.reshape(-1, 3).T) - 0.5  # about 0, where float32 is precise
     features = monomials(colours.astype(np.float32))
     chosen = [_samples_and_seeds(_blur(one, covered, numbers.blur), covered, numbers) for one in maps]
@@ -87,13 +84,14 @@ def _seeded_cuts(pixels: Array, maps: Array, covered: Mask, numbers: Preset) -> 
     return torch.from_numpy(masks)
 
 
-def _solver(graph: Graph, numbers: Preset) -> Callable[[Array], Mask]:
-    """Costs F - B (n,) -> the foreground (n,): coarse to fine, but exact in small pictures and where seeds are many,
-    as in preset `paper`: they break regions into pieces that coarse graphs miss, and leave little to cut."""
-    if graph.count < FEW_PIXELS or numbers.background_seeds + 1 - numbers.foreground_seeds > MANY_SEEDS:
-        exact = Cuts(graph)
+def _solver(shape: tuple[int, int], pairwise: Pairwise) -> Callable[[Array], Mask]:
+    """Costs F - B (n,), whole numbers -> the foreground (n,)."""
+    try:
+        from deepinside.localisation.grid_flow import GridCuts
+    except ImportError:  # numba is not to be had for every Python and numpy: the same cuts in three times the time
+        exact = Cuts(pixel_graph(shape, pairwise))
         return lambda costs: exact.cut(costs)[0]
-    return CoarseToFine(graph, numbers.energy_scale).cut
+    return GridCuts(shape, pairwise).cut
 
 
 def largest_component(mask: Mask) -> Mask:
