@@ -11,7 +11,7 @@ SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "callbacks").glob("*.p
 
 # Every room, and the rooms it may use. Rooms below `config` take tensors, arrays and plain arguments.
 MAY_USE = {
-    "doctor": {"config", "data", "errors", "models", "progress", "words"},
+    "doctor": {"config", "data", "errors", "localisation", "models", "progress", "words"},
     "errors": set(),
     "boxes": {"errors"},
     "bootstrap": set(),

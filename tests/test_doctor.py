@@ -284,6 +284,10 @@ def test_the_machine_is_described_and_what_is_little_is_told(tmp_path: Path, mon
     monkeypatch.setattr(machine, "LITTLE_DISK", 1e18)
     monkeypatch.setattr(machine, "LITTLE_RAM", 1e18)
     assert machine.check_disk(tmp_path).state == machine.check_ram().state == "warn"
+    assert "numba" in told["graph cuts"]
+    monkeypatch.setitem(sys.modules, "deepinside.localisation.grid_flow", None)
+    assert machine.check_cuts().state == "warn"
+    assert "PyMaxflow" in machine.check_cuts().found
     monkeypatch.setattr(os, "cpu_count", lambda: 4096)
     assert "of the machine's 4096" in machine.check_cpus()[0].found
     (tmp_path / "file").touch()

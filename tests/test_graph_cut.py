@@ -276,7 +276,7 @@ def test_the_cuts_of_that_test_are_neither_empty_nor_whole() -> None:
     assert sum(40 < size < 4760 for size in sizes) >= 12
 
 
-@pytest.mark.parametrize(("scale", "bytes_each"), [(2.0**17, 4), (2.0**19, 8)])
+@pytest.mark.parametrize(("scale", "bytes_each"), [(2.0**17, 4), (2.0**18, 8), (2.0**19, 8)])
 def test_large_energies_do_not_overflow(scale: float, bytes_each: int) -> None:
     """Weights on both sides of what 32 bits hold twice, and sums of costs that they do not hold."""
     costs, pairwise = picture_problem(1, 8)
@@ -337,16 +337,73 @@ def test_gathering_loses_nothing_and_leaves_little() -> None:
     assert len(left) < 0.3 * len(costs)
 
 
+def one_more(x: int) -> int:
+    return x + 1
+
+
 def test_what_cannot_be_kept_is_compiled_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """numba refuses cache=True where neither the file's folder nor the user's cache can be written."""
-    found = []
+    """numba refuses cache=True where no folder can be written; a full disk it finds at the first call."""
 
-    def njit(function: Any, cache: bool = False) -> Any:
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        found.append(function)
-        return function
+    def refuse(function: Any) -> Any:
+        raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr(max_flow.numba, "njit", njit)
-    assert max_flow.compiled(len) is len
-    assert found == [len]
+    def full_disk(function: Any) -> Any:
+        def call(x: int) -> int:
+            raise OSError(28, "No space left on device")
+
+        return call
+
+    for keep in (refuse, full_disk):
+
+        def njit(function: Any, cache: bool = False, keep: Any = keep) -> Any:
+            return keep(function) if cache else lambda x: function(x) + 100
+
+        monkeypatch.setattr(max_flow.numba, "njit", njit)
+        compiled = max_flow.compiled(one_more)
+        assert (compiled(1), compiled(2)) == (102, 103)
+
+
+def test_damaged_compiled_code_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(max_flow.numba.config, "CACHE_DIR", str(tmp_path))
+    assert max_flow.compiled(one_more)(1) == 2
+    kept = [file for file in tmp_path.rglob("*one_more*") if file.is_file()]
+    assert {file.suffix for file in kept} == {".nbi", ".nbc"}
+    for suffix, size in ((".nbc", 100), (".nbi", 0)):
+        for file in kept:
+            if file.suffix == suffix:
+                file.write_bytes(file.read_bytes()[:size])
+        assert max_flow.compiled(one_more)(1) == 2
+
+
+def test_what_a_compiled_function_raises_is_told() -> None:
+    compiled = max_flow.compiled(one_more)
+    for _ in range(2):
+        with pytest.raises(max_flow.numba.TypingError):
+            compiled("one")
+
+
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match=">= 0"):
+        GridCuts((2, 2), {(0, 1): -np.ones((2, 2))})
+
+
+def test_costs_may_be_written_over_after_a_cut() -> None:
+    costs, pairwise = picture_problem(0, 4)
+    ours, theirs = GridCuts((60, 80), pairwise), Cuts(pixel_graph((60, 80), pairwise))
+    buffer = -costs
+    for cut in (ours.cut, lambda one: theirs.cut(one)[0]):
+        buffer[:] = -costs
+        cut(buffer)
+        buffer[:] = costs
+        assert (cut(buffer) == GridCuts((60, 80), pairwise).cut(costs)).all()
+
+
+def test_a_cut_gathers_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the answer is the same, later."""
+    calls: list[str] = []
+    for name in ("_gather", "max_flow"):
+        was = getattr(grid_flow, name)
+        monkeypatch.setattr(grid_flow, name, lambda *given, was=was, name=name: (calls.append(name), was(*given)))
+    costs, pairwise = picture_problem(0, 4)
+    GridCuts((60, 80), pairwise).cut(costs)
+    assert calls == ["_gather", "max_flow"]

@@ -1,5 +1,7 @@
 import sys
 from inspect import signature
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,6 +268,13 @@ def test_blur_does_not_darken_the_edge_of_the_coverage() -> None:
     assert not (seeds[:, :38] == 1).any()
 
 
+class Broken(ModuleType):
+    """As if numba, while it is imported, did not find a library."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise OSError("Could not load shared object file: libllvmlite.so")
+
+
 @both
 def test_without_numba_the_cuts_are_the_same(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image, saliency, _ = scene()
@@ -280,9 +289,10 @@ def test_without_numba_the_cuts_are_the_same(preset: str, monkeypatch: pytest.Mo
     monkeypatch.setattr("deepinside.localisation.segment.pixel_graph", watched)
     assert torch.equal(segment(image, both, preset), expected)
     assert used == []
-    monkeypatch.setitem(sys.modules, "deepinside.localisation.grid_flow", None)
-    assert torch.equal(segment(image, both, preset), expected)
-    assert used == [(60, 80)]
+    for broken in (None, Broken("grid_flow")):
+        monkeypatch.setitem(sys.modules, "deepinside.localisation.grid_flow", broken)
+        assert torch.equal(segment(image, both, preset), expected)
+    assert used == [(60, 80)] * 2
     assert not torch.equal(expected[0], expected[1])
 
 
@@ -404,11 +414,19 @@ def test_presets_name_what_is_wrong() -> None:
         {"energy_scale": 0},
         {"strength": 1e8},
         {"data_clip": 1e300},
+        {"energy_scale": 2**40},
+        {"energy_scale": 10**400},
     ],
 )
 def test_presets_refuse_bad_numbers(override: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(override)).split("_")[-1]):
         find_preset("vgg", **override)
+
+
+def test_a_preset_at_its_bound_is_taken() -> None:
+    with pytest.raises(UserError, match=r"strength must be at most 85899345\.92 with energy_scale=50, not 85899346"):
+        find_preset("vgg", strength=85899346)
+    assert find_preset("vgg", strength=85899345.92)
 
 
 @both

@@ -18,10 +18,10 @@ LITTLE_RAM, LITTLE_SHARED, LITTLE_DISK = 4 * GIB, GIB, 2 * GIB
 
 
 def check_machine(out: Path) -> list[Finding]:
-    """Versions, CPUs, RAM, GPUs, and the disk that `out` is on."""
+    """Versions, CPUs, RAM, GPUs, what solves the graph cuts, and the disk that `out` is on."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "lightning"))
     versions = Finding("versions", f"Python {platform.python_version()}, {packages}")
-    return [versions, *check_cpus(), check_ram(), *check_gpus(), check_disk(out)]
+    return [versions, *check_cpus(), check_ram(), *check_gpus(), check_cuts(), check_disk(out)]
 
 
 def check_cpus() -> list[Finding]:
@@ -35,6 +35,16 @@ def check_cpus() -> list[Finding]:
         fix = "docker run --shm-size=8g, or data.workers=0"
         findings.append(Finding("shared memory", words, WARN, fix))
     return findings
+
+
+def check_cuts() -> Finding:
+    """Whether numba can compile them."""
+    try:
+        import deepinside.localisation.grid_flow  # noqa: F401
+    except Exception as error:  # a broken numba raises whatever it likes
+        found = f"by PyMaxflow, the same in three times the time ({first_line(error)})"
+        return Finding("graph cuts", found, WARN, "pip install numba")
+    return Finding("graph cuts", f"compiled by numba {version('numba')}")
 
 
 def check_ram() -> Finding:

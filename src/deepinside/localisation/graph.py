@@ -28,8 +28,7 @@ class Graph:
 
 def pixel_graph(shape: tuple[int, int], pairwise: Pairwise) -> Graph:
     """The pixels in reading order as nodes, W as edges. ValueError for a negative weight."""
-    if not all((weights >= 0).all() for weights in pairwise.values()):
-        raise ValueError("the weights between neighbours must be >= 0")
+    check_weights(pairwise)
     nodes = np.arange(shape[0] * shape[1]).reshape(shape)
     edges: list[tuple[NDArray[np.generic], ...]] = [(nodes[:0].ravel(), nodes[:0].ravel(), np.zeros(0))]
     for (dy, dx), weights in pairwise.items():
@@ -37,6 +36,12 @@ def pixel_graph(shape: tuple[int, int], pairwise: Pairwise) -> Graph:
         edges.append((nodes[here].ravel(), nodes[there].ravel(), weights[here].ravel()))
     first, second, both = (np.concatenate(part) for part in zip(*edges, strict=True))
     return Graph(nodes.size, first, second, both)
+
+
+def check_weights(pairwise: Pairwise) -> None:
+    """ValueError for a negative weight, or one that is no number."""
+    if not all((weights >= 0).all() for weights in pairwise.values()):
+        raise ValueError("the weights between neighbours must be >= 0")
 
 
 def both_ends(height: int, width: int, dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -61,7 +61,7 @@ class Cuts:
             raise ValueError("the costs of a label must be finite")
         # The sink stands for foreground: pixels that no saturated edge ties to it then count as background.
         self._graph.add_grid_tedges(self._nodes, costs - self._costs, self._zeros)
-        self._costs = costs
+        self._costs = costs.copy()
         energy = self._graph.maxflow()
         return self._graph.get_grid_segments(self._nodes), energy
 

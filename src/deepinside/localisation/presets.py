@@ -3,21 +3,23 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from math import isfinite
 from numbers import Integral, Real
+from sys import float_info
 from typing import Any
 
 from deepinside.errors import UserError, did_you_mean
 from deepinside.localisation.graph import OFFSETS
 
-LARGEST_ENERGY = 2**32  # of one term in whole numbers: then their sums stay exact in pictures of 16 million pixels
+LARGEST_ENERGY = 2**32  # of one term, in whole numbers: the sums of a large picture's terms then have 64 bits
 
 
 def _check_kinds(numbers: Any) -> None:
+    largest: Any = float_info.max  # whole numbers have no bound, and math.isfinite none of the larger ones
     for field in fields(numbers):
         value, whole = getattr(numbers, field.name), field.type is int
         for one in value if isinstance(value, tuple | list) and isinstance(field.default, tuple) else [value]:
-            if isinstance(one, bool) or not isinstance(one, Integral if whole else Real) or not isfinite(one):
+            number = isinstance(one, Integral if whole else Real) and not isinstance(one, bool)
+            if not number or not abs(one) <= largest:
                 raise UserError(f"{field.name} must be a finite {'whole ' if whole else ''}number, not {one!r}")
 
 
@@ -56,7 +58,7 @@ class Preset:
                 raise UserError(f"{name} must be >= 0, not {getattr(self, name)}")
         for name in ("data_clip", "strength"):
             if self.energy_scale * getattr(self, name) > LARGEST_ENERGY:
-                most = LARGEST_ENERGY // self.energy_scale
+                most = f"{LARGEST_ENERGY / self.energy_scale:.12g}"
                 raise UserError(
                     f"{name} must be at most {most} with energy_scale={self.energy_scale}, not {getattr(self, name)}"
                 )

@@ -32,8 +32,8 @@ def segment(
     no colour sample but stay in the graph. `overrides` replace numbers of the preset. The answer is a CPU tensor, and
     the same on every call. Energy: see `graph_cut`, with F_p = -log p, B_p = -log(1 - p), of which only the difference
     matters and is clipped, p = L_f / (L_f + L_b), L = uniform_weight + (1 - uniform_weight) mixture, and seeds that
-    cannot change. What is found is its minimum, the one with the smallest foreground. Preset `best` has another energy,
-    see `evidence`, and keeps every large part.
+    cannot change. What is found is its minimum, energies rounded to 1 / energy_scale, the one with the smallest
+    foreground. Preset `best` has another energy, see `evidence`, and keeps every large part.
 
     A map with no pixel above its background quantile (a constant one) says nothing: the answer is the whole picture.
     In a picture of one colour p = 1/2, but for rounding: seeds and smoothness decide. ValueError for wrong shapes,
@@ -88,7 +88,9 @@ def _solver(shape: tuple[int, int], pairwise: Pairwise) -> Callable[[Array], Mas
     """Costs F - B (n,), whole numbers -> the foreground (n,)."""
     try:
         from deepinside.localisation.grid_flow import GridCuts
-    except ImportError:  # numba is not to be had for every Python and numpy: the same cuts in three times the time
+    except (
+        Exception
+    ):  # no numba, or a broken one, which raises whatever it likes: the same cuts in three times the time
         exact = Cuts(pixel_graph(shape, pairwise))
         return lambda costs: exact.cut(costs)[0]
     return GridCuts(shape, pairwise).cut
