@@ -57,17 +57,18 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         kept = numba.njit(function, cache=True)
     except RuntimeError:  # nowhere to keep it
         return cast(Callable[..., Any], numba.njit(function))
-    usable = [kept]
+    usable = kept
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
+        nonlocal usable
         try:
-            return usable[0](*arguments)
+            return usable(*arguments)
         except Exception:  # a full disk, a damaged file: whatever it is, it comes before the function has begun
-            if usable[0] is not kept:
+            if usable is not kept:
                 raise
-            usable[0] = numba.njit(function)
-            return usable[0](*arguments)
+            usable = numba.njit(function)
+            return usable(*arguments)
 
     return call
 
